@@ -40,17 +40,17 @@ def small(
     channels: int = 3,
     classes: int = 6,
     norm: bool = False,
-    gain: float = 40.0,
+    gain: float | None = None,
     seed: int = 0,
     dtype: torch.dtype = DOUBLE,
 ) -> nn.Module:
-    """A two-convolution classifier for images of any small size, in eval mode; `gain` scales its logits."""
+    """A two-convolution classifier for images of any small size, in eval mode; `gain` scales its logits (40, or 8 with `norm`)."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = _sequential(activation, channels, classes, norm)
         with torch.no_grad():
             model[0].weight.mul_(2)
-            model[-1].weight.mul_(gain)  # type: ignore[operator]
+            model[-1].weight.mul_(gain or (8.0 if norm else 40.0))  # type: ignore[operator]
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 nn.init.normal_(module.running_mean, 0.0, 0.3)
@@ -78,7 +78,7 @@ class Residual(nn.Module):
         y = self.norm(self.conv(x))
         y += x
         y = self.relu(y)
-        return self.head(torch.relu(y - 0.1).mean((2, 3)) * 6)
+        return self.head(torch.relu(y - 0.1).mean((2, 3)) * 30)
 
 
 def residual(dtype: torch.dtype = DOUBLE, seed: int = 0) -> nn.Module:

@@ -1,0 +1,148 @@
+"""Cost of CAFO and CASO maps in units of one gradient, beside the paper's algorithm and Captum's methods.
+
+    python scripts/benchmark.py --quick
+    python scripts/benchmark.py --models resnet50 --batches 1,8,64 --output benchmark.json
+
+The unit is one forward pass and one backward pass to the pixels of the network as a user has it: in eval mode, not
+folded, in the contiguous memory layout. Ratios within one run are what counts; seconds depend on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from benchmarks.networks import NAMES, load
+from benchmarks.run import measure, set_up_seconds
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--models", default=",".join(NAMES), help=f"some of {', '.join(NAMES)}, comma-separated")
+    parser.add_argument("--batches", default="1,8", help="batch sizes, comma-separated")
+    parser.add_argument("--photos", type=int, help="how many of the embedded photographs (all)")
+    parser.add_argument("--devices", help="such as cpu,cuda (every device present)")
+    parser.add_argument("--weights", help="a state dict for resnet50 (torch's cache, or random weights)")
+    parser.add_argument("--threads", type=int, help="CPU threads (torch's default)")
+    parser.add_argument("--quick", action="store_true", help="three photographs, without the paper's algorithm")
+    parser.add_argument("--output", type=Path, default=Path("benchmark.json"), help="JSON file to write")
+    chosen = parser.parse_args()
+    chosen.models = chosen.models.split(",")
+    chosen.batches = [int(b) for b in chosen.batches.split(",")]
+    present = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    chosen.devices = chosen.devices.split(",") if chosen.devices else present
+    for name in chosen.models:
+        if name not in NAMES:
+            parser.error(f"--models: {name!r} is not among {', '.join(NAMES)}")
+    if min(chosen.batches) < 1 or (chosen.photos is not None and chosen.photos < 1):
+        parser.error("--batches and --photos take positive numbers")
+    if chosen.quick and chosen.photos is None:
+        chosen.photos = 3
+    return chosen
+
+
+def environment(device: str) -> dict[str, Any]:
+    """What the figures were measured on."""
+    names = ("torch", "torchvision", "timm", "captum", "numpy", "scikit-image")
+    processor = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        models = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        processor = models[0] if models else processor
+    return {
+        "device": torch.cuda.get_device_name() if device.startswith("cuda") else processor,
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in names},
+        "tf32": torch.backends.cudnn.allow_tf32,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def table(record: dict[str, Any]) -> Table:
+    """One network, device and batch size."""
+    unit = record["unit_seconds_median"]
+    low, high = record["unit_seconds_spread"]
+    title = (
+        f"{record['model']} ({record['weights']}), batch {record['batch']}, {record['environment']['device']}\n"
+        f"a gradient: {unit:.4f} s a batch ({low:.4f} to {high:.4f})"
+    )
+    result = Table(title=title, title_justify="left")
+    for heading in ("method", "gradients", "worst", "batches", "seconds", "memory / gradient's", "residual", "HVPs", "status"):
+        result.add_column(heading, justify="left" if heading in ("method", "status") else "right")
+    for row in record["methods"]:
+        residual = f"{row['residual_worst']:.1e}" if "residual_worst" in row else ""
+        hvps = f"{row['hvps_median']:g}, {row['hvps_worst']}" if "hvps_worst" in row else ""
+        memory = f"{row['peak_relative']:.2f}" if "peak_relative" in row else ""
+        status = ", ".join(f"{k} {v}" for k, v in row.get("status", {}).items())
+        cells = [row["method"], f"{row['gradients_median']:.2f}", f"{row['gradients_worst']:.2f}", str(row["batches"])]
+        result.add_row(*cells, f"{row['seconds_median']:.3f}", memory, residual, hvps, status)
+    return result
+
+
+def remarks(record: dict[str, Any]) -> list[str]:
+    """Ratios between methods, and what was checked outside the timing."""
+    cost = {row["method"]: row["gradients_median"] for row in record["methods"]}
+    seconds = {row["method"]: row["seconds_median"] for row in record["methods"]}
+    lines = []
+    for other, factor in (
+        ("Captum integrated gradients, 50", "CASO is {:.3f} of Captum's integrated gradients"),
+        ("CASO, paper's algorithm", "CASO is {:.3f} of the paper's algorithm"),
+    ):
+        if other in cost:
+            lines.append(factor.format(cost["CASO"] / cost[other]))
+    lines.append(f"a path of 20 values is {cost['CASO, path of 20'] / cost['CASO']:.2f} of one map")
+    true, path = record["path_true_residual"], seconds["CASO, path of 20"]
+    lines.append(f"path residuals by true products: median {true['median']:.1e}, worst {true['worst']:.1e}")
+    rate = 20 * record["batch"] / path
+    lines.append(f"{rate:.1f} maps a second on the path; 50 000 images would take {50_000 * path / record['batch'] / 60:.0f} min")
+    lines.append("set-up, seconds: " + ", ".join(f"{k} {v:.2f}" for k, v in record["set_up_seconds"].items()))
+    return lines
+
+
+def main() -> None:
+    """Run the benchmark."""
+    chosen = arguments()
+    if chosen.threads:
+        torch.set_num_threads(chosen.threads)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    console, records = Console(), []
+    for name in chosen.models:
+        weights = chosen.weights if name == "resnet50" else None
+        network, images, ids, word = load(name, chosen.photos, weights)
+        for device in chosen.devices:
+            network, images = network.to(device), images.to(device)
+            with torch.no_grad():
+                confidence, classes = network(images).softmax(1).max(1)
+            spread = dict(zip(ids, [round(c, 3) for c in confidence.tolist()], strict=True))
+            set_up = set_up_seconds(network, images[:1], classes[:1])
+            for batch in chosen.batches:
+                with console.status(f"{name}, {device}, batch {batch}") as bar:
+                    start = f"{name}, {device}, batch {batch}: "
+                    record = measure(network, images, batch, chosen.quick, lambda m, b=bar, s=start: b.update(s + m))
+                record |= {"model": name, "weights": word, "confidence": spread, "set_up_seconds": set_up}
+                record["environment"] = environment(device)
+                records.append(record)
+                console.print(table(record))
+                console.print(*(f"- {line}" for line in remarks(record)), sep="\n")
+                console.print()
+                chosen.output.write_text(json.dumps({"quick": chosen.quick, "records": records}, indent=1) + "\n")
+    console.print(f"written: {chosen.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The networks and the photographs that the benchmark runs on."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor, nn
+
+from caso.runner.datasets import photos
+from caso.runner.models import find_model
+
+NAMES = ("efficientnet_lite0", "resnet50")
+
+
+def _weights_at_hand(name: str) -> str:
+    """`DEFAULT` where the weights need no download, else `none`."""
+    if name == "efficientnet_lite0":
+        return "DEFAULT"
+    from torchvision.models import get_model_weights
+
+    file = get_model_weights(name).DEFAULT.url.rsplit("/", 1)[-1]
+    return "DEFAULT" if (Path(torch.hub.get_dir()) / "checkpoints" / file).is_file() else "none"
+
+
+def _plausible(network: nn.Module, images: Tensor) -> None:
+    """Give random weights running statistics of the photographs, and logits with a spread of confidences.
+
+    Without this a random network finds all photographs alike, and its Hessian is nothing like a trained one's.
+    """
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    network.train()
+    with torch.no_grad():
+        network(images)
+        network.eval()
+        head = [m for m in network.modules() if isinstance(m, nn.Linear)][-1]
+        head.bias.zero_()
+        logits = network(images)
+        # The photographs' common part out, then a scale at which half of them are above one half.
+        centred = logits - logits.mean(0)
+        scales = torch.logspace(-3, 4, 400)
+        median = torch.stack([(s * centred).softmax(1).max(1).values.median() for s in scales])
+        scale = scales[int((median - 0.5).abs().argmin())]
+        head.weight.mul_(scale)
+        head.bias.copy_(-scale * logits.mean(0))
+
+
+def load(name: str, n_photos: int | None, weights: str | None) -> tuple[nn.Module, Tensor, list[str], str]:
+    """A network in eval mode as a user has it, and the embedded photographs through its preprocessing.
+
+    Args:
+        name: one of `NAMES`.
+        n_photos: how many photographs, None for all.
+        weights: a state dict's file, None for what is at hand.
+
+    Returns:
+        the network, pixels `[N, 3, H, W]`, the photographs' names, and a word on the weights.
+    """
+    torch.manual_seed(0)
+    chosen = weights or _weights_at_hand(name)
+    classifier = find_model(SimpleNamespace(name=name, weights=chosen)).load()
+    samples = photos(SimpleNamespace(names=None), 0)
+    # Confident and unconfident photographs first, so that a few stand for all.
+    order = ["coffee", "astronaut", "retina", "camera", "coins", "rocket", "chelsea"]
+    samples.sort(key=lambda s: order.index(s.id) if s.id in order else len(order))
+    images = torch.stack([classifier.preprocessing(s.read()) for s in samples])
+    if chosen == "none":
+        _plausible(classifier.network, images)
+        word = "random weights, statistics and confidences fitted to the photographs"
+    else:
+        word = "ImageNet weights" if chosen == "DEFAULT" else f"weights of {Path(chosen).name}"
+    return classifier.network.eval(), images[:n_photos], [s.id for s in samples][:n_photos], word
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """A copy in the other memory layout."""
+    return copy.deepcopy(network).to(memory_format=torch.channels_last)
