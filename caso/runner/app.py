@@ -1,0 +1,126 @@
+"""The command line: Hydra composes, one job runs, and every mistake becomes one line."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from caso.runner.errors import ConfigError, describe, hydra_line
+from caso.runner.schema import register
+
+log = logging.getLogger(__name__)
+
+_FULL = "HYDRA_FULL_ERROR"
+
+
+def main(config_dir: Path) -> int:
+    """Run the command line in ``sys.argv``.
+
+    Args:
+        config_dir: Where ``config.yaml`` and the groups lie.
+
+    Returns:
+        The exit status: 0 if every image has a map, 1 if an image or a job failed, 2 for a mistake in the
+        configuration, 130 after an interruption.
+    """
+    register()
+    full = os.environ.get(_FULL, "0") not in ("", "0")
+    status = _Status(full)
+    run = hydra.main(version_base=None, config_path=str(config_dir), config_name="config")(status.job)
+    # Hydra prints its errors over several lines and ends the process, unless this variable asks for the exception.
+    os.environ[_FULL] = "1"
+    try:
+        run()
+    except KeyboardInterrupt:
+        print("interrupted; what was explained so far is kept", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if full:
+            raise
+        overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+        line = hydra_line(error, known_keys(config_dir, overrides), known_choices(config_dir), overrides)
+        print(line, file=sys.stderr)
+        return 2
+    finally:
+        if not full:
+            os.environ.pop(_FULL, None)
+    return status.code()
+
+
+def known_choices(config_dir: Path) -> dict[str, list[str]]:
+    """List the choices of each group."""
+    groups = [path for path in config_dir.iterdir() if path.is_dir()]
+    return {group.name: sorted(path.stem for path in group.glob("*.yaml")) for group in groups}
+
+
+def known_keys(config_dir: Path, overrides: Sequence[str]) -> list[str]:
+    """List the keys and groups of the configuration, with the groups that the command line chooses where they exist."""
+    from hydra import compose, initialize_config_dir
+
+    groups = known_choices(config_dir)
+    chosen = []
+    for override in overrides:
+        group, _, choice = override.partition("=")
+        if choice in groups.get(group, ()):
+            chosen.append(override)
+    with initialize_config_dir(str(config_dir.resolve()), version_base=None):
+        cfg = compose("config", overrides=chosen)
+    keys = list(groups)
+    for key, value in cfg.items_ex(resolve=False):
+        keys.append(str(key))
+        if isinstance(value, DictConfig):
+            keys.extend(f"{key}.{name}" for name in map(str, value))
+    return sorted(set(keys))
+
+
+class _Status:
+    """Runs jobs for Hydra and remembers how they ended."""
+
+    def __init__(self, full: bool) -> None:
+        self.full = full
+        self.exit_code = 0
+        self.sweep: Path | None = None
+
+    def job(self, cfg: DictConfig) -> None:
+        """Run one job. In a sweep, an error is logged at once in one line, and the sweep goes on."""
+        # Lightning, pandas and the rest take seconds to import: not for --help, --cfg and mistakes that Hydra finds.
+        from caso.runner.job import run_job
+        from caso.runner.store import SUMMARY, write_json
+        from caso.runner.sweep import sweep_directory
+
+        directory = Path(HydraConfig.get().runtime.output_dir)
+        self.sweep = sweep_directory()
+        OmegaConf.set_struct(cfg, False)
+        try:
+            if run_job(cfg, directory)["failed_images"] > 0:
+                self.exit_code = 1
+        except Exception as error:
+            write_json(directory / SUMMARY, {"status": "failed", "message": describe(error)})
+            if self.full:
+                raise
+            log.debug("failed", exc_info=True)
+            if self.sweep is not None:
+                log.error("job %s failed: %s", HydraConfig.get().job.num, describe(error))
+                self.exit_code = 1
+            elif isinstance(error, ConfigError):
+                print(error, file=sys.stderr)
+                self.exit_code = 2
+            else:
+                print(
+                    f"{type(error).__name__}: {describe(error)} (the traceback is in {directory / 'caso.log'})",
+                    file=sys.stderr,
+                )
+                self.exit_code = 1
+
+    def code(self) -> int:
+        """Give the exit status; jobs of a sweep may have run in other processes, and left it in their directories."""
+        if self.exit_code == 0 and self.sweep is not None:
+            from caso.runner.sweep import any_failed
+
+            return int(any_failed(self.sweep))
+        return self.exit_code

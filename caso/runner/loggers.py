@@ -1,0 +1,190 @@
+"""Loggers beside the run's own files, found by the key ``logger``.
+
+They show a run to other tools. The run's directory is the source of truth, so whatever fails here is said once and
+never stops a run.
+"""
+
+import logging
+import netrc
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+from omegaconf import OmegaConf
+
+from caso.runner.errors import ConfigError, choices, describe
+
+log = logging.getLogger(__name__)
+
+# The columns that are figures of an image.
+FIGURES = ("confidence", "lambda1", "lambda2_effective", "lambda_max", "sparsity", "kkt_residual", "hvps", "seconds")
+_TABLE = ("image", "predicted_name", "target_name", "status", *FIGURES)
+
+
+class RunLogger(Protocol):
+    """Takes a run's results as they come."""
+
+    def log(self, row: dict[str, Any], picture: Path | None) -> None:
+        """Take a row; its image's picture comes with the image's first row."""
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Take the run's figures in short, and close."""
+
+
+class Nothing:
+    """Log nothing."""
+
+    def log(self, row: dict[str, Any], picture: Path | None) -> None:
+        """Do nothing."""
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Do nothing."""
+
+
+class Csv:
+    """Lightning's CSVLogger: ``logs/metrics.csv`` with one step a row, and ``logs/hparams.yaml``."""
+
+    def __init__(self, cfg: Any, directory: Path) -> None:
+        """Write the configuration."""
+        from pytorch_lightning.loggers import CSVLogger
+
+        self._logger = CSVLogger(save_dir=directory, name="logs", version="")
+        self._logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+        self._step = 0
+
+    def log(self, row: dict[str, Any], picture: Path | None) -> None:
+        """Write the row's figures."""
+        values: dict[str, Any] = {name: float(row[name]) for name in FIGURES if name in row}
+        if values:
+            self._logger.log_metrics(values, step=self._step)
+        self._step += 1
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Write what is left."""
+        self._logger.save()
+
+
+class Wandb:
+    """Weights & Biases: one run a job, its sweep as the group; offline where there is no key."""
+
+    def __init__(self, cfg: Any, directory: Path) -> None:
+        """Start the run there."""
+        import wandb
+
+        from caso.runner.sweep import sweep_directory
+
+        sweep = sweep_directory()
+        mode = _mode(cfg.logger.mode)
+        options: dict[str, Any] = {
+            "project": cfg.logger.project,
+            "entity": cfg.logger.entity,
+            "dir": str(directory),
+            "group": f"{sweep.parent.name}-{sweep.name}" if sweep is not None else None,
+            "name": f"{directory.parent.name}-{directory.name}",
+            "config": OmegaConf.to_container(cfg, resolve=True),
+            "settings": wandb.Settings(silent=True, console="off", init_timeout=30),
+            "reinit": "finish_previous",
+        }
+        try:
+            self._run = wandb.init(mode=mode, **options)
+        except Exception as error:  # no server, no right, no quota: what is logged can be uploaded later
+            if mode == "offline":
+                raise
+            log.warning("logger=wandb: no connection (%s); logging offline", describe(error))
+            self._run = wandb.init(mode="offline", **options)
+        self._image = wandb.Image
+        self._table = wandb.Table(columns=list(_TABLE))
+
+    def log(self, row: dict[str, Any], picture: Path | None) -> None:
+        """Log the row's figures, and its image's picture as an image."""
+        values: dict[str, Any] = {name: row[name] for name in FIGURES if name in row}
+        if picture is not None:
+            values["picture"] = self._image(str(picture), caption=_caption(row))
+        if values:
+            self._run.log(values)
+        self._table.add_data(*[row.get(name) for name in _TABLE])
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Log the table and the summary, and end the run."""
+        try:
+            self._run.log({"results": self._table})
+            self._run.summary.update({key: value for key, value in summary.items() if key != "message"})
+        finally:
+            self._run.finish(exit_code=0 if summary.get("status") == "finished" else 1)
+
+
+class Guarded:
+    """A logger whose first failure is told in one line, and which is silent afterwards.
+
+    Args:
+        cfg: The whole configuration.
+        directory: The run's directory.
+    """
+
+    def __init__(self, cfg: Any, directory: Path) -> None:
+        """Start the logger that the configuration names."""
+        self._name = cfg.logger.name
+        self._logger: RunLogger = Nothing()
+        self._attempt(lambda: setattr(self, "_logger", LOGGERS[self._name](cfg, directory)))
+
+    def log(self, row: dict[str, Any], picture: Path | None) -> None:
+        """Pass a row on."""
+        self._attempt(lambda: self._logger.log(row, picture))
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Pass the summary on, and close."""
+        self._attempt(lambda: self._logger.finish(summary))
+
+    def _attempt(self, action: Any) -> None:
+        try:
+            action()
+        except Exception as error:  # logging never stops a run
+            log.warning("logger=%s: stopped (%s); results are still written", self._name, describe(error))
+            log.debug("logger failed", exc_info=True)
+            broken, self._logger = self._logger, Nothing()
+            if isinstance(broken, Wandb):
+                broken._run.finish(exit_code=1)
+
+
+LOGGERS: dict[str, Any] = {"none": lambda cfg, directory: Nothing(), "csv": Csv, "wandb": Wandb}
+
+
+def check_logger(cfg: Any) -> None:
+    """Check that a logger can be made, before anything runs.
+
+    Raises:
+        ConfigError: If its package is missing.
+    """
+    if cfg.logger.name not in LOGGERS:
+        raise ConfigError("logger", cfg.logger.name, f"must be {choices(LOGGERS)}")
+    if cfg.logger.name == "wandb":
+        try:
+            import wandb  # noqa: F401
+        except ImportError as error:
+            raise ConfigError("logger", "wandb", "needs the package: pip install wandb") from error
+
+
+def _mode(asked: str | None) -> Any:
+    """Choose online where there is a key and nothing else is asked; say so where there is none."""
+    mode = asked or os.environ.get("WANDB_MODE") or "online"
+    if mode == "online" and not _has_key():
+        log.info("logger=wandb: no API key found, so logging offline; `wandb leet` shows it, `wandb sync` uploads it")
+        return "offline"
+    return mode
+
+
+def _has_key() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    path = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
+    try:
+        hosts = netrc.netrc(path).hosts
+    except (OSError, netrc.NetrcParseError):
+        return False
+    return any("wandb" in host or host in os.environ.get("WANDB_BASE_URL", "") for host in hosts if host != "default")
+
+
+def _caption(row: dict[str, Any]) -> str:
+    from caso.runner.errors import printable
+
+    return printable(f"{row['image']}: {row.get('predicted_name', '')}")

@@ -1,0 +1,85 @@
+"""A network from the user's own code: ``model=python model.entry=package.module:function``.
+
+The contract. ``function`` takes no arguments and returns a tuple of three:
+
+1. the network, a ``torch.nn.Module`` that maps pixels ``[B, C, H, W]``, floats in [0, 1], to logits ``[B, K]``. It
+   normalises its input itself (for example ``nn.Sequential(Normalize(mean, std), net)``), so that maps are with respect
+   to pixels. It is explained in eval mode.
+2. the preprocessing, a function from a ``PIL.Image.Image`` of mode RGB to a float tensor ``[C, H, W]`` in [0, 1]:
+   geometry and channels only (resize, crop, grey), no normalisation. None keeps every image at its own size.
+3. the class names, a list of K strings in the order of the logits; or None, and classes are then shown by index.
+
+The current directory is importable. This is the one place where a string of the configuration names code that runs; the
+log says which file was imported.
+"""
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from caso.runner.errors import ConfigError, describe
+from caso.runner.models.classifier import Classifier, ModelSource
+from caso.runner.models.geometry import to_pixels
+
+log = logging.getLogger(__name__)
+
+
+def python_entry(options: Any) -> ModelSource:
+    """Describe a network made by the user's own function.
+
+    Args:
+        options: ``entry``: ``package.module:function``, see above for what the function returns.
+
+    Raises:
+        ConfigError: If there is no such module or function; on loading, if the function fails or returns anything else.
+    """
+    entry = str(options.entry)
+    function = _find(entry)
+
+    def load() -> Classifier:
+        try:
+            returned = function()
+        except Exception as error:  # the user's code may raise anything
+            log.debug("model.entry failed", exc_info=True)
+            raise ConfigError("model.entry", entry, f"failed with {type(error).__name__}: {describe(error)}") from error
+        return _checked(entry, returned)
+
+    return ModelSource(entry, None, load)
+
+
+def _find(entry: str) -> Callable[[], Any]:
+    module_name, _, name = entry.partition(":")
+    if not module_name or not name:
+        raise ConfigError("model.entry", entry, "must be package.module:function")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # importing runs the user's code, which may raise anything
+        log.debug("model.entry cannot be imported", exc_info=True)
+        raise ConfigError("model.entry", entry, f"cannot be imported ({describe(error)})") from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise ConfigError("model.entry", entry, f"{module_name} has no function {name}")
+    log.info("model.entry: imported %s from %s", module_name, getattr(module, "__file__", "memory"))
+    return function  # type: ignore[no-any-return]
+
+
+def _checked(entry: str, returned: Any) -> Classifier:
+    if not isinstance(returned, tuple) or len(returned) != 3:
+        raise ConfigError("model.entry", entry, "must return a tuple (network, preprocessing, class names)")
+    network, preprocessing, class_names = returned
+    if not isinstance(network, nn.Module):
+        raise ConfigError("model.entry", entry, f"must return a torch.nn.Module first, not {type(network).__name__}")
+    if preprocessing is not None and not callable(preprocessing):
+        raise ConfigError("model.entry", entry, "must return a function, or None, as its preprocessing")
+    if class_names is not None:
+        class_names = list(class_names)
+        if not all(isinstance(name, str) for name in class_names):
+            raise ConfigError("model.entry", entry, "must return its class names as strings, or None")
+    return Classifier(network.eval(), preprocessing or to_pixels, class_names)

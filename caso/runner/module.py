@@ -1,0 +1,138 @@
+"""The Lightning module: explains batches as they come and hands each result on at once."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from caso.runner.errors import describe
+from caso.runner.explaining import explain, figures, finish_maps, halve_on_failure, make_explainer
+from caso.runner.loading import Batch, Group
+
+log = logging.getLogger(__name__)
+
+# What happens with an image's rows: (rows, maps or None for each, pixels or None).
+Sink = Callable[[list[dict[str, Any]], list[NDArray[Any] | None], Tensor | None], None]
+
+
+class ExplainModule(pl.LightningModule):
+    """Explain images by ``Trainer.predict``.
+
+    Args:
+        network: From pixels to logits.
+        cfg: The checked configuration.
+        target: A class index for all images, or None for the predicted classes.
+        class_names: For the results, or None.
+        model_name: For the results.
+        images_ahead: How many images will come.
+        sink: Takes each image's rows as soon as they are known.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        cfg: Any,
+        *,
+        target: int | None,
+        class_names: Sequence[str] | None,
+        model_name: str,
+        images_ahead: int,
+        sink: Sink,
+    ) -> None:
+        """Keep all; the explainer is made when the network is on its device."""
+        super().__init__()
+        self.network = network
+        self.cfg = cfg
+        self.target = target
+        self.class_names = class_names
+        self.images_ahead = images_ahead
+        self.sink = sink
+        self.explainer: Any = None
+        self._constant = {
+            "order": cfg.order.name,
+            "regularization": cfg.regularization.name,
+            "lambda2": cfg.lambda2,
+            "smooth": cfg.smooth,
+            "times_input": cfg.times_input,
+            "magnitude": cfg.magnitude,
+            "seed": cfg.seed,
+            "model": model_name,
+        }
+        self._told_range = False
+
+    def on_predict_start(self) -> None:
+        """Make the explainer of the network as it will run."""
+        self.explainer = make_explainer(self.cfg, self.network, self.images_ahead)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> None:
+        """Explain a batch; returns nothing, so that memory does not grow with the data set."""
+        for item in batch.unreadable:
+            log.warning("%s: unreadable: %s", item.id, item.message)
+            self.sink([self._failure(item.id, "unreadable", item.message)], [None], None)
+        for group in batch.groups:
+            # Lightning predicts without gradients, which are all that matters here.
+            with torch.enable_grad():
+                self._explain_group(group)
+
+    def _explain_group(self, group: Group) -> None:
+        self._check_range(group.pixels)
+        start = time.perf_counter()
+        parts = halve_on_failure(self._solve, group.pixels)
+        seconds = (time.perf_counter() - start) / len(group.ids)
+        for first, pixels, result in parts:
+            for place in range(len(pixels)):
+                name = group.ids[first + place]
+                if isinstance(result, Exception):
+                    log.warning("%s: failed: %s", name, describe(result))
+                    log.debug("%s", name, exc_info=result)
+                    row = self._failure(name, "error", describe(result)) | {"seconds": seconds}
+                    self.sink([row], [None], pixels[place])
+                else:
+                    self._deliver(name, result, place, pixels[place], seconds)
+
+    def _solve(self, pixels: Tensor) -> list[tuple[Any, NDArray[Any]]]:
+        """Explain a batch and bring the maps to the host; an explanation and its maps for each setting."""
+        explanations = explain(self.explainer, self.cfg, pixels, self.target)
+        return [(e, finish_maps(self.cfg, e.maps.detach(), pixels).cpu().numpy()) for e in explanations]
+
+    def _deliver(
+        self, name: str, result: list[tuple[Any, NDArray[Any]]], place: int, pixels: Tensor, seconds: float
+    ) -> None:
+        rows: list[dict[str, Any]] = []
+        maps: list[NDArray[Any] | None] = []
+        for explanation, attributions in result:
+            row = self._constant | figures(explanation, place) | {"image": name, "seconds": seconds, "message": ""}
+            row["target_name"] = self._class_name(row["target"])
+            row["predicted_name"] = self._class_name(row["predicted"])
+            attribution: NDArray[Any] | None = attributions[place]
+            if row["status"] == "not_finite" or not np.isfinite(attributions[place]).all():
+                row |= {"status": "not_finite", "message": "the network or its derivatives are not finite here"}
+                attribution = None
+                log.warning("%s: %s", name, row["message"])
+            rows.append(row)
+            maps.append(attribution)
+        self.sink(rows, maps, pixels)
+
+    def _failure(self, name: str, status: str, message: str) -> dict[str, Any]:
+        return self._constant | {"image": name, "status": status, "message": message}
+
+    def _class_name(self, index: int) -> str:
+        known = self.class_names is not None and index < len(self.class_names)
+        return self.class_names[index] if known and self.class_names is not None else f"class {index}"
+
+    def _check_range(self, pixels: Tensor) -> None:
+        low, high = float(pixels.min()), float(pixels.max())
+        if not self._told_range and (low < -1e-3 or high > 1 + 1e-3):
+            self._told_range = True
+            log.warning(
+                "the preprocessing gives values in [%.3g, %.3g], not [0, 1]: put the normalisation into the network, "
+                "or maps are not with respect to pixels",
+                low,
+                high,
+            )

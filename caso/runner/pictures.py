@@ -1,0 +1,75 @@
+"""A run's pictures: one per image, and a contact sheet."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from caso.viz import Panel, contact_sheet, draw
+
+_MOST_MAPS = 6  # of a path, in one strip
+_MOST_PICTURES = 48  # on a contact sheet
+
+
+def panel(rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor) -> Panel | None:
+    """Compose the picture of an image from its rows and maps.
+
+    Args:
+        rows: One for each setting.
+        maps: Their maps, None where there is none.
+        pixels: The image, ``[C, H, W]`` in [0, 1].
+
+    Returns:
+        The picture's content, or None where there is no map at all. Of a long path, some maps, evenly spaced.
+    """
+    pairs = [(row, torch.from_numpy(m)) for row, m in zip(rows, maps, strict=True) if m is not None]
+    if not pairs:
+        return None
+    if len(pairs) > _MOST_MAPS:
+        pairs = [pairs[round(i * (len(pairs) - 1) / (_MOST_MAPS - 1))] for i in range(_MOST_MAPS)]
+    first = pairs[0][0]
+    title = f"{first['image']}: {first['predicted_name']} {first['confidence']:.3f}"
+    if first["target"] != first["predicted"]:
+        title += f", explained: {first['target_name']}"
+    method = "CAFO" if first["order"] == "first" else "CASO"
+    if len(pairs) == 1:
+        details = (
+            f"{method}  lambda1 {first['lambda1']:.2g}  sparsity {first['sparsity']:.3f}"
+            f"  residual {_short(first['kkt_residual'])}"
+        )
+        return Panel(pixels, [pairs[0][1]], [""], title, details)
+    worst = max((row["kkt_residual"] for row in rows), default=math.nan)
+    details = f"{method}  {len(rows)} values of lambda1  largest residual {_short(worst)}"
+    labels = [f"lambda1 {row['lambda1']:.1e}  sparsity {row['sparsity']:.2f}" for row, _ in pairs]
+    return Panel(pixels, [m for _, m in pairs], labels, title, details)
+
+
+def write_picture(content: Panel, path: Path) -> None:
+    """Draw and write one picture."""
+    draw(content).save(path, compress_level=1)
+
+
+def write_contact_sheet(directory: Path, pictures: list[str], total: int) -> None:
+    """Write a run's contact sheet from its pictures; none where there are no pictures.
+
+    Args:
+        directory: The run's.
+        pictures: The first pictures, by path below the directory.
+        total: How many pictures there are in all.
+    """
+    if not pictures:
+        return
+    note = f"the first {len(pictures)} of {total} images" if total > len(pictures) else ""
+    contact_sheet([directory / name for name in pictures], note).save(directory / "contact_sheet.png")
+
+
+def on_sheet(count: int) -> bool:
+    """Tell whether one more picture still fits a contact sheet of ``count``."""
+    return count < _MOST_PICTURES
+
+
+def _short(value: float) -> str:
+    return "unknown" if math.isnan(value) else f"{value:.1e}"

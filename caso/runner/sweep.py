@@ -1,0 +1,86 @@
+"""Sweeps: one table over all jobs at the end."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from caso.runner.store import SUMMARY
+from caso.runner.tables import make_console, print_sweep
+
+SWEEP = "sweep.csv"
+_FIGURES = (
+    "images",
+    "failed_images",
+    "median_confidence",
+    "median_sparsity",
+    "median_lambda_max",
+    "worst_kkt_residual",
+    "median_hvps",
+    "seconds",
+)
+
+
+def sweep_directory() -> Path | None:
+    """Find the directory of the sweep that the current job belongs to; None for a single run."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    return Path(HydraConfig.get().sweep.dir).absolute()
+
+
+class SweepTable(Callback):
+    """A Hydra callback that gathers the jobs' summaries into one table, printed and written as ``sweep.csv``.
+
+    It reads what the jobs left in their directories, and so works with every launcher.
+    """
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Gather, write and print."""
+        directory = Path(config.hydra.sweep.dir).absolute()
+        jobs = gather(directory)
+        if not jobs.empty:
+            jobs.to_csv(directory / SWEEP, index=False)
+            print_sweep(jobs, make_console(), directory)
+
+
+def gather(directory: Path) -> pd.DataFrame:
+    """Collect the jobs of a sweep.
+
+    Args:
+        directory: The sweep's.
+
+    Returns:
+        A row a job: its number, directory, the overrides in which the jobs differ, status, message and figures. A job
+        that was killed before it could write how it ended has the status ``killed``.
+    """
+    rows, overrides = [], []
+    for overrides_file in directory.glob("**/.hydra/overrides.yaml"):
+        job = overrides_file.parent.parent
+        summary_file = job / SUMMARY
+        ended = json.loads(summary_file.read_text(encoding="utf-8")) if summary_file.exists() else {"status": "killed"}
+        hydra = OmegaConf.load(job / ".hydra" / "hydra.yaml")
+        row = {
+            "job": int(OmegaConf.select(hydra, "hydra.job.num", default=-1)),
+            "directory": job.relative_to(directory).as_posix(),
+            "status": ended["status"],
+            "message": ended.get("message", ""),
+        }
+        rows.append(row | {name: ended.get(name) for name in _FIGURES})
+        overrides.append([str(override) for override in OmegaConf.load(overrides_file)])
+    shared = set.intersection(*map(set, overrides)) if len(overrides) > 1 else set()
+    for row, own in zip(rows, overrides, strict=True):
+        row["overrides"] = " ".join(override for override in own if override not in shared)
+    columns = ["job", "directory", "overrides", "status", "message", *_FIGURES]
+    table = pd.DataFrame(rows, columns=columns).sort_values("job", ignore_index=True)
+    return table.astype(dict.fromkeys(_FIGURES, float))
+
+
+def any_failed(directory: Path) -> bool:
+    """Tell whether a job of a sweep failed, or has images without a map."""
+    jobs = gather(directory)
+    return bool(((jobs["status"] != "finished") | (jobs["failed_images"] > 0)).any())
