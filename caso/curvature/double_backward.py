@@ -1,0 +1,36 @@
+"""The exact Hessian of any twice differentiable network, by reverse mode over reverse mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from caso.curvature.linearisation import Linearisation, residual_of_target
+
+
+def double_backward(network: Callable[[Tensor], Tensor], inputs: Tensor, target: Tensor) -> Linearisation:
+    """Linearise with `H v = d/dx (g(x)^T v)`, the way of the paper's released code.
+
+    Exact for every network that can be differentiated twice; `H` may be indefinite where the network is not piecewise
+    linear.
+
+    Args:
+        network: pixels `[B, ...]` to logits `[B, K]`.
+        inputs: `[B, ...]`.
+        target: class of each image `[B]`.
+
+    Returns:
+        the loss to second order around `inputs`.
+    """
+    inputs = inputs.detach().requires_grad_()
+    with torch.enable_grad():
+        logits = network(inputs)
+        _, slope = residual_of_target(logits, target)
+        (gradient,) = torch.autograd.grad(logits, inputs, slope, create_graph=True, materialize_grads=True)
+
+    def product(v: Tensor) -> Tensor:
+        return torch.autograd.grad(gradient, inputs, v, retain_graph=True, materialize_grads=True)[0]
+
+    return Linearisation(logits.detach(), gradient.detach(), product)

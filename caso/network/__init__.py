@@ -1,0 +1,107 @@
+"""From a user's classifier to a graph that can be differentiated cheaply.
+
+[`prepare`][caso.network.prepare] takes any `torch.nn.Module` and gives back the network that is explained.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from caso.network.capture import capture
+from caso.network.functional import NotCapturable
+from caso.network.linearity import why_not_piecewise_linear
+
+__all__ = ["Prepared", "evaluation_copy", "fingerprint", "prepare"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Prepared:
+    """A classifier in the form in which it is explained.
+
+    Attributes:
+        module: maps pixels `[B, ...]` to logits `[B, K]`, in evaluation mode, its weights without gradients.
+        captured: whether `module` is a graph (functional, batch normalisation folded) or the user's code itself.
+        piecewise_linear: True only where that is certain from the graph's operations.
+        evidence: one phrase that says why.
+        channels_last: the memory layout in which `module` is fastest.
+    """
+
+    module: nn.Module
+    captured: bool
+    piecewise_linear: bool
+    evidence: str
+    channels_last: bool = False
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Logits `[B, K]` of pixels `[B, ...]`."""
+        logits: Tensor = self.module(inputs)
+        return logits
+
+    def layout(self, inputs: Tensor) -> Tensor:
+        """The same tensor in the memory layout that the network is fastest in."""
+        if self.channels_last and inputs.dim() == 4:
+            return inputs.contiguous(memory_format=torch.channels_last)
+        return inputs.contiguous()
+
+
+def fingerprint(model: nn.Module) -> tuple[object, ...]:
+    """Identify the weights of a model, so that a change between two calls is noticed.
+
+    Sees what optimisers, `load_state_dict` and `to` do. A write through `tensor.data` leaves no trace in PyTorch and is
+    not seen.
+    """
+    tensors = [*model.parameters(), *model.buffers()]
+    return tuple((t.data_ptr(), 0 if t.is_inference() else t._version, t.dtype, t.device) for t in tensors)
+
+
+def evaluation_copy(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Copy a model's structure, sharing its weights' memory, into evaluation mode and without weight gradients.
+
+    The user's model keeps its mode, gradients and hooks. Weights are converted (and then not shared) only where their
+    dtype is not `dtype`.
+
+    Raises:
+        TypeError: the model cannot be copied.
+    """
+    memo: dict[int, object] = {
+        id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()
+    }
+    memo |= {id(b): b.detach() for b in model.buffers()}
+    try:
+        duplicate = copy.deepcopy(model, memo)
+    except Exception as error:
+        raise TypeError(f"model: {type(model).__name__} cannot be copied ({error})") from error
+    duplicate.eval().requires_grad_(False)
+    return duplicate.to(dtype)
+
+
+def prepare(model: nn.Module, inputs: Tensor) -> Prepared:
+    """Bring a classifier into the form in which it is explained.
+
+    The network is captured once as a graph of primitive operations with a free batch size; mutation is removed, batch
+    normalisation is folded, and convolutions get lean derivatives. A network that cannot be captured (control flow that
+    depends on its input, say) is explained as it is, by reverse mode over reverse mode.
+
+    Args:
+        model: the classifier; comes back unchanged.
+        inputs: pixels `[B, ...]`; only shape (without B), dtype and device matter.
+
+    Returns:
+        the network, with what was found out about it.
+    """
+    duplicate = evaluation_copy(model, inputs.dtype)
+    try:
+        module, channels_last = capture(duplicate, inputs)
+    except NotCapturable as error:
+        _log.info("%s runs as it is: %s", type(model).__name__, error)
+        return Prepared(duplicate, False, False, f"not captured as a graph: {error}")
+    obstacle = why_not_piecewise_linear(module.graph)
+    evidence = "every operation is piecewise linear" if obstacle is None else f"{obstacle} is not piecewise linear"
+    return Prepared(module, True, obstacle is None, evidence, channels_last)

@@ -1,0 +1,90 @@
+"""Capture a module as one graph of primitive operations, for every batch size at once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, fx, nn
+from torch._subclasses import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from caso.network.folding import fold_batch_norm, use_lean_convolutions
+from caso.network.functional import NotCapturable, make_functional
+
+_EXAMPLE_BATCH = 3
+"""Any number but 0 and 1, which PyTorch's symbolic shapes treat as special."""
+
+
+def symbolic_batch(example: Tensor, mode: FakeTensorMode | None = None) -> Tensor:
+    """A tensor without data, like `example` but with a batch size that is a symbol."""
+    mode = mode or FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
+    dynamic = [DimDynamic.DYNAMIC] + [DimDynamic.STATIC] * (example.dim() - 1)
+    return mode.from_tensor(example, symbolic_context=StatelessSymbolicContext(dynamic_sizes=dynamic))
+
+
+@contextmanager
+def differentiable_kernels() -> Iterator[None]:
+    """Within, attention runs as products and a softmax: its fused kernels have no second derivative."""
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    with ExitStack() as stack:
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        torch.backends.mha.set_fastpath_enabled(False)
+        stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
+        # Tracing reaches code that PyTorch itself has deprecated, whatever the user does.
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        yield
+
+
+def pays_channels_last(module: nn.Module, inputs: Tensor) -> bool:
+    """Whether channels_last is the faster layout: on the CPU, for networks that are mostly convolutions.
+
+    A gradient of EfficientNet-Lite0 takes 1.6 times as long without it, one of ResNet-50 1.1 times.
+    """
+    convolutions = sum(isinstance(m, nn.Conv2d) for m in module.modules())
+    return inputs.dim() == 4 and inputs.device.type == "cpu" and convolutions > 2
+
+
+def capture(module: nn.Module, inputs: Tensor) -> tuple[fx.GraphModule, bool]:
+    """Capture an evaluation-mode module as a functional graph with batch normalisation folded.
+
+    Args:
+        module: maps `[B, ...]` to logits `[B, K]`.
+        inputs: only shape (without B), dtype and device matter.
+
+    Returns:
+        the graph, and whether it is laid out for channels_last inputs.
+
+    Raises:
+        NotCapturable: with the reason.
+    """
+    channels_last = pays_channels_last(module, inputs)
+    example = inputs.new_empty(_EXAMPLE_BATCH, *inputs.shape[1:])
+    if channels_last:
+        example = example.contiguous(memory_format=torch.channels_last)
+    try:
+        with torch.no_grad(), differentiable_kernels():
+            fake = symbolic_batch(example)
+            traced = make_fx(module, tracing_mode="symbolic", _allow_non_fake_inputs=True)(fake)
+    except Exception as error:
+        # Anything the user's own code may raise under tracing: it then runs as it is, and says so itself if it is wrong.
+        lines = str(error).strip().splitlines()
+        raise NotCapturable(f"{type(error).__name__}: {lines[0] if lines else ''}") from error
+    output = next(n for n in reversed(traced.graph.nodes) if n.op == "output")
+    value = getattr(output.args[0], "meta", {}).get("val") if isinstance(output.args[0], fx.Node) else None
+    if value is None or value.dim() != 2 or isinstance(value.shape[1], torch.SymInt):
+        raise NotCapturable("its output is not one tensor of logits [B, K] for every batch size B")
+    if not isinstance(value.shape[0], torch.SymInt):
+        raise NotCapturable("its batch size is fixed")
+    make_functional(traced.graph)
+    fold_batch_norm(traced)
+    use_lean_convolutions(traced, channels_last)
+    traced.graph.eliminate_dead_code()
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+    return traced, channels_last

@@ -1,0 +1,102 @@
+"""Fold batch normalisation into convolutions, on the captured graph and so for any module style."""
+
+from __future__ import annotations
+
+import operator
+
+import torch
+from torch import Tensor, fx
+from torch.ops import aten
+
+from caso.network.convolution import convolution
+from caso.network.functional import NotCapturable
+
+_BATCH_NORMS = {
+    aten._native_batch_norm_legit_no_training.default: None,
+    aten.native_batch_norm.default: 5,
+    aten._native_batch_norm_legit.default: 5,
+    aten.cudnn_batch_norm.default: 5,
+    aten.miopen_batch_norm.default: 5,
+}
+"""Evaluation-mode batch normalisations, with the position of their `training` flag."""
+
+
+def _constant(module: fx.GraphModule, node: object) -> Tensor | None:
+    if node is None:
+        return None
+    if not isinstance(node, fx.Node) or node.op != "get_attr":
+        raise NotCapturable("a batch normalisation whose statistics depend on the input")
+    value: Tensor = operator.attrgetter(str(node.target))(module)
+    return value.detach()
+
+
+def _insert(module: fx.GraphModule, before: fx.Node, name: str, value: Tensor) -> fx.Node:
+    module.register_buffer(name, value)
+    with module.graph.inserting_before(before):
+        return module.graph.get_attr(name)
+
+
+def fold_batch_norm(module: fx.GraphModule) -> None:
+    """Replace each batch normalisation by what it is in evaluation: an affine map of each channel.
+
+    Behind a convolution that nobody else reads, the affine map goes into its weights; elsewhere it becomes a product and
+    a sum. Sums are formed in float64, so folding itself adds no rounding but the final one.
+
+    Raises:
+        NotCapturable: a batch normalisation uses the statistics of its batch.
+    """
+    graph = module.graph
+    for index, node in enumerate(list(graph.nodes)):
+        if node.target not in _BATCH_NORMS:
+            continue
+        flag = _BATCH_NORMS[node.target]
+        if flag is not None and node.args[flag]:
+            raise NotCapturable("a batch normalisation uses the statistics of its batch")
+        source, eps = node.args[0], node.args[-1]
+        gamma, beta, mean, variance = (_constant(module, a) for a in node.args[1:5])
+        assert mean is not None and variance is not None
+        scale = (variance.double() + eps).rsqrt()
+        scale = scale if gamma is None else scale * gamma.double()
+        shift = -mean.double() * scale if beta is None else beta.double() - mean.double() * scale
+        (result,) = (u for u in node.users if u.target is operator.getitem and u.args[1] == 0)
+
+        foldable = source.target is aten.convolution.default and len(source.users) == 1 and not source.args[6]
+        if foldable and source.args[1].op == "get_attr":
+            weight, bias = (_constant(module, a) for a in source.args[1:3])
+            assert weight is not None
+            folded = weight.double() * scale.view(-1, *[1] * (weight.dim() - 1))
+            offset = shift if bias is None else shift + bias.double() * scale
+            source.update_arg(1, _insert(module, source, f"folded_weight_{index}", folded.to(weight.dtype)))
+            source.update_arg(2, _insert(module, source, f"folded_bias_{index}", offset.to(weight.dtype)))
+            replacement = source
+        else:
+            dims = source.meta["val"].dim()
+            shape = (1, -1, *[1] * (dims - 2))
+            dtype = mean.dtype
+            factor = _insert(module, node, f"norm_scale_{index}", scale.to(dtype).view(shape))
+            term = _insert(module, node, f"norm_shift_{index}", shift.to(dtype).view(shape))
+            with graph.inserting_before(node):
+                product = graph.call_function(aten.mul.Tensor, (source, factor))
+                replacement = graph.call_function(aten.add.Tensor, (product, term))
+            product.meta = dict(source.meta)
+            replacement.meta = dict(source.meta)
+        result.replace_all_uses_with(replacement)
+        for user in list(node.users):
+            graph.erase_node(user)
+        graph.erase_node(node)
+    graph.eliminate_dead_code()
+
+
+def use_lean_convolutions(module: fx.GraphModule, channels_last: bool) -> None:
+    """Exchange the convolutions for ones with lean derivatives, their weights laid out as their inputs will be."""
+    for index, node in enumerate(list(module.graph.nodes)):
+        if node.target is not aten.convolution.default:
+            continue
+        weight_node = node.args[1]
+        if not isinstance(weight_node, fx.Node) or weight_node.op != "get_attr":
+            continue  # weights that depend on the input, as in dynamic convolutions, keep their full derivatives
+        node.target = convolution
+        weight = _constant(module, weight_node)
+        if channels_last and weight is not None and weight.dim() == 4:
+            laid_out = weight.contiguous(memory_format=torch.channels_last)
+            node.update_arg(1, _insert(module, node, f"laid_out_weight_{index}", laid_out))

@@ -1,0 +1,65 @@
+"""What every solver returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+CONVERGED = "converged"
+"""The residual is at most the tolerance asked for."""
+FLOOR = "floor"
+"""The residual is above the tolerance, and no further product in this precision would lower it."""
+STOPPED = "stopped"
+"""The solver's iterations ran out before the tolerance was reached."""
+NOT_FINITE = "not_finite"
+"""The network gave NaN or infinity for this image: there is no map, only zeros."""
+
+
+@dataclass
+class Solution:
+    """Maps of a batch at L values of lambda1, and how far they are from the optimum.
+
+    Attributes:
+        maps: `[B, L, d]`.
+        lambda1: `[B, L]`.
+        lambda2_effective: `[B, L]`.
+        lambda_max: largest eigenvalue of the Hessian, `[B]`; NaN where it was not sought.
+        lambda_max_error: estimate of its error, `[B]`.
+        kkt_residual: `[B, L]`, as `caso.objective.kkt_residual` defines it, or the bound on it.
+        floor: estimate of the residual that rounding alone leaves, `[B, L]`.
+        hvps: Hessian-vector products taken, `[B]`.
+        status: `[B][L]`.
+        certificate: `[B][L]`: "product" where the residual is formed with a true product at the map, "bound" where it is
+            bounded by the approximation's own error.
+    """
+
+    maps: Tensor
+    lambda1: Tensor
+    lambda2_effective: Tensor
+    lambda_max: Tensor
+    lambda_max_error: Tensor
+    kkt_residual: Tensor
+    floor: Tensor
+    hvps: Tensor
+    status: list[list[str]] = field(default_factory=list)
+    certificate: list[list[str]] = field(default_factory=list)
+
+    @staticmethod
+    def empty(gradient: Tensor, lambda1: Tensor, lambda2: float) -> Solution:
+        """Zero maps for gradients `[B, d]` at `lambda1` `[B, L]`, nothing known of them yet."""
+        batch, values = lambda1.shape
+        unknown = torch.full_like(lambda1, torch.nan)
+        return Solution(
+            maps=gradient.new_zeros(batch, values, gradient.shape[1]),
+            lambda1=lambda1,
+            lambda2_effective=torch.full_like(lambda1, lambda2),
+            lambda_max=unknown[:, 0].clone(),
+            lambda_max_error=unknown[:, 0].clone(),
+            kkt_residual=unknown.clone(),
+            floor=unknown.clone(),
+            hvps=torch.zeros(batch, dtype=torch.long, device=gradient.device),
+            status=[[STOPPED] * values for _ in range(batch)],
+            certificate=[["product"] * values for _ in range(batch)],
+        )
