@@ -14,6 +14,8 @@ from caso.curvature import linearise, trace
 from caso.network import prepare
 from tests import networks, reference
 
+# PyTorch's own forward mode, which only the oracle here uses, loads code that PyTorch has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")
 Build = Callable[[], nn.Module]
 
 
