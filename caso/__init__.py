@@ -1,0 +1,8 @@
+"""Second-order, sparse, certified explanations of image classifiers."""
+
+from caso.explainers import CAFO, CASO
+from caso.explanation import Explanation, PathExplanation
+
+__all__ = ["CAFO", "CASO", "Explanation", "PathExplanation", "__version__"]
+
+__version__ = "0.1.0"

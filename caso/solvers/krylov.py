@@ -49,7 +49,7 @@ class _Batch:
             setattr(self, name, getattr(self, name)[keep])
 
 
-class _Run:
+class KrylovRun:
     """One call of [`krylov`][caso.solvers.krylov.krylov]."""
 
     def __init__(self, problem: Linearisation, lambda1: Tensor, lambda2: float, tol: float) -> None:
@@ -198,7 +198,7 @@ def krylov(problem: Linearisation, lambda1: Tensor, lambda2: float, tol: float) 
     Returns:
         maps `[B, L, d]` with their certificates.
     """
-    run = _Run(problem, lambda1, lambda2, tol)
+    run = KrylovRun(problem, lambda1, lambda2, tol)
     last = lambda1.shape[1] - 1
     for value in range(last + 1):
         run.at(value, may_bound=value > 0, may_leave=last == 0)

@@ -1,0 +1,79 @@
+"""Working in chunks that fit into memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+CPU_BATCH = 8
+"""On a CPU, larger batches gain nothing: eight images of ImageNet's size already keep it busy."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device or the machine has no memory left."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
+
+
+class Chunks:
+    """Cuts batches into chunks, and remembers the largest size that fitted."""
+
+    def __init__(self, size: int | None) -> None:
+        """Start with chunks of `size` images, or whole batches where it is None."""
+        self.size = size
+
+    def map(self, work: Callable[[slice], _T], count: int) -> list[_T]:
+        """Do `work` on consecutive slices of `count` images; where memory runs out, halve the chunk and go on.
+
+        Raises:
+            RuntimeError: one image alone does not fit (the error that PyTorch raised).
+        """
+        results: list[_T] = []
+        start = 0
+        while start < count:
+            size = min(self.size or count, count - start)
+            try:
+                results.append(work(slice(start, start + size)))
+                start += size
+                continue
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or size == 1:
+                    raise
+            # Outside the handler, so that the failed chunk's tensors are no longer referred to.
+            self.size = size // 2
+            _log.warning("out of memory with %d images at once; going on with %d", size, self.size)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        return results
+
+
+def fitting_batch(one: Callable[[], object], device: torch.device, share: float = 0.8) -> int:
+    """A batch size that fits into a device's free memory.
+
+    Args:
+        one: does the work for one image.
+        device: where.
+        share: of the free memory that may be used.
+
+    Returns:
+        at least 1; on a CPU always `CPU_BATCH`.
+    """
+    if device.type != "cuda":
+        return CPU_BATCH
+    one()  # the first run also fills caches that later ones share
+    torch.cuda.synchronize(device)
+    torch.cuda.empty_cache()
+    base = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    one()
+    needed = max(1, torch.cuda.max_memory_allocated(device) - base)
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, int(share * free / needed))
