@@ -74,7 +74,7 @@ def known_keys(config_dir: Path, overrides: Sequence[str]) -> list[str]:
     for key, value in cfg.items_ex(resolve=False):
         keys.append(str(key))
         if isinstance(value, DictConfig):
-            keys.extend(f"{key}.{name}" for name in map(str, value))
+            keys.extend(f"{key!s}.{name!s}" for name in value)
     return sorted(set(keys))
 
 

@@ -25,7 +25,7 @@ _PACKAGES = (
 )
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_KEEP = 2**30  # bytes
+_KEEP = (2**30, 2**25)  # bytes: as much as one likes, and the most that older glibc accepts
 
 
 def keep_freed_memory() -> bool:
@@ -44,8 +44,7 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return False
-    # Bounded, glibc's own way, below 32 MiB on the first parameter only by its automatic adjustment; an int each.
-    return bool(mallopt(_M_MMAP_THRESHOLD, _KEEP)) and bool(mallopt(_M_TRIM_THRESHOLD, _KEEP))
+    return any(mallopt(_M_MMAP_THRESHOLD, size) and mallopt(_M_TRIM_THRESHOLD, size) for size in _KEEP)
 
 
 def environment(cfg: Any, device: str) -> dict[str, Any]:

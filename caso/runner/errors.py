@@ -26,9 +26,17 @@ class ConfigError(Exception):
 
     def __init__(self, key: str, value: object, allowed: str) -> None:
         """Compose the line."""
-        shown = f"{value:g}" if isinstance(value, float) else value
-        super().__init__(one_line(f"{key}={shown}: {allowed}"))
+        super().__init__(one_line(f"{key}={_as_typed(value)}: {allowed}"))
         self.key = key
+
+
+def _as_typed(value: object) -> str:
+    """Write a value as one would on the command line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def printable(text: str) -> str:

@@ -1,5 +1,6 @@
 """Reading image files of every kind into plain RGB."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,13 @@ def read_image(path: Path) -> Image.Image:
     if path.is_file() and path.stat().st_size == 0:
         raise UnreadableImageError("the file is empty")
     try:
-        with Image.open(path) as image:
-            image.load()
-            return _to_rgb(_upright(image))
+        with warnings.catch_warnings():
+            # Pillow's remarks on broken metadata, and on pictures that are large but not too large.
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+            warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                image.load()
+                return _to_rgb(_upright(image))
     except UnidentifiedImageError as error:
         raise UnreadableImageError("not an image of a known format") from error
     except UnreadableImageError:

@@ -172,5 +172,7 @@ def _predict(cfg: DictConfig, device: str, module: ExplainModule, data: PixelDat
             # trainer=cpu on a machine with a GPU is a choice.
             warnings.filterwarnings("ignore", message="GPU available but not used.*")
             trainer.predict(module, loader, return_predictions=False)
+    except SystemExit as end:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt from end
     finally:
         progress.close()

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from caso.runner.errors import describe
+from caso.runner.errors import describe, printable
 from caso.runner.explaining import explain, figures, finish_maps, halve_on_failure, make_explainer
 from caso.runner.loading import Batch, Group
 
@@ -73,7 +73,7 @@ class ExplainModule(pl.LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
         """Explain a batch; returns nothing, so that memory does not grow with the data set."""
         for item in batch.unreadable:
-            log.warning("%s: unreadable: %s", item.id, item.message)
+            log.warning("%s: unreadable: %s", printable(item.id), printable(item.message))
             self.sink([self._failure(item.id, "unreadable", item.message)], [None], None)
         for group in batch.groups:
             # Lightning predicts without gradients, which are all that matters here.
@@ -89,8 +89,8 @@ class ExplainModule(pl.LightningModule):
             for place in range(len(pixels)):
                 name = group.ids[first + place]
                 if isinstance(result, Exception):
-                    log.warning("%s: failed: %s", name, describe(result))
-                    log.debug("%s", name, exc_info=result)
+                    log.warning("%s: failed: %s", printable(name), describe(result))
+                    log.debug("the failure of %s", printable(name), exc_info=result)
                     row = self._failure(name, "error", describe(result)) | {"seconds": seconds}
                     self.sink([row], [None], pixels[place])
                 else:
@@ -114,7 +114,7 @@ class ExplainModule(pl.LightningModule):
             if row["status"] == "not_finite" or not np.isfinite(attributions[place]).all():
                 row |= {"status": "not_finite", "message": "the network or its derivatives are not finite here"}
                 attribution = None
-                log.warning("%s: %s", name, row["message"])
+                log.warning("%s: %s", printable(name), row["message"])
             rows.append(row)
             maps.append(attribution)
         self.sink(rows, maps, pixels)

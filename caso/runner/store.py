@@ -201,15 +201,18 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    # Read as text first: an image may be called "NA" or "1.0".
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding_errors="surrogateescape")
+    # All is text first, in Python's own strings: an image may be called "NA" or "1.0", or be no valid text at all.
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        header, *rows = csv.reader(file)
+    table = pd.DataFrame(rows, columns=header, dtype=object)
     for column in table.columns:
         if column in ("smooth", "times_input", "magnitude"):
             table[column] = table[column].map({"True": True, "False": False})
         elif column in ("target", "predicted", "hvps", "seed"):
-            table[column] = pd.to_numeric(table[column]).astype("Int64")  # an integer type that knows missing values
+            numbers = pd.to_numeric(table[column].replace(["", "nan"], np.nan))
+            table[column] = numbers.astype("Int64")  # an integer type that knows missing values
         elif column not in TEXT_COLUMNS:
-            table[column] = pd.to_numeric(table[column])
+            table[column] = pd.to_numeric(table[column].replace(["", "nan"], np.nan)).astype(float)
     return table
 
 

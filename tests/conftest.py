@@ -1,0 +1,51 @@
+"""What tests of several parts share."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CONF = ROOT / "conf"
+
+
+class Ended(NamedTuple):
+    """How a command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def directory(self) -> Path:
+        """Where its results lie."""
+        return Path(self.out.split("results: ")[-1].splitlines()[0])
+
+
+@pytest.fixture
+def cli(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Ended]]:
+    """The command line in this process, in an empty directory: importing torch anew each time would take too long."""
+    from caso.runner.app import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+        capfd.readouterr()
+        code = main(CONF)
+        return Ended(code, *capfd.readouterr())
+
+    loggers = [logging.getLogger(), logging.getLogger("caso")]
+    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
+    yield run
+    for logger, level, handlers in before:
+        for handler in set(logger.handlers) - set(handlers):
+            handler.close()
+        logger.handlers[:] = handlers
+        logger.setLevel(level)

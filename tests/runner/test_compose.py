@@ -1,0 +1,86 @@
+"""Every file in conf/ composes, and the schema holds types."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
+from omegaconf import DictConfig, OmegaConf
+
+from caso.runner.checks import FIRST_ORDER_SOLVERS, SECOND_ORDER_SOLVERS, check, resolve_solver
+from caso.runner.datasets import DATASETS
+from caso.runner.loggers import LOGGERS
+from caso.runner.models import MODELS
+from caso.runner.schema import Config, register
+from tests.conftest import CONF
+
+CHOICES = sorted(path.relative_to(CONF) for path in CONF.glob("*/*.yaml"))
+# Keys that the choice leaves to the user, or that only fit together with another.
+WITH = {
+    "model=python": ["model.entry=a:b"],
+    "dataset=imagefolder": ["dataset.root=there"],
+    "solver=krylov": ["order=second"],
+}
+
+
+def composed(*overrides: str) -> DictConfig:
+    register()
+    with initialize_config_dir(str(CONF), version_base=None):
+        return compose("config", overrides=list(overrides))
+
+
+@pytest.mark.parametrize("path", CHOICES, ids=str)
+def test_every_choice_composes_and_passes_the_checks(path: Path) -> None:
+    choice = f"{path.parent}={path.stem}"
+    cfg = composed(choice, *WITH.get(choice, []))
+    check(cfg)
+    if path.parent.name != "experiment":
+        assert cfg[path.parent.name].name if path.parent.name != "trainer" else cfg.trainer.accelerator == path.stem
+
+
+def test_the_schema_and_the_defaults_name_the_same_keys() -> None:
+    assert set(composed()) == {field.name for field in dataclasses.fields(Config)}
+    assert not OmegaConf.missing_keys(composed())
+
+
+def test_choices_and_factories_name_the_same_things() -> None:
+    for group, factories in (("model", MODELS), ("dataset", DATASETS), ("logger", LOGGERS)):
+        assert {path.stem for path in (CONF / group).glob("*.yaml")} == set(factories)
+    solvers = {path.stem for path in (CONF / "solver").glob("*.yaml")}
+    assert solvers == {"auto", *FIRST_ORDER_SOLVERS, *SECOND_ORDER_SOLVERS}
+
+
+def test_the_defaults_are_the_papers() -> None:
+    cfg = composed()
+    assert (cfg.lambda1, cfg.lambda2, cfg.n_iter, cfg.lr, cfg.n_samples, cfg.stddev) == (1e-4, 4, 10, 0.05, 16, 0.15)
+    assert (cfg.order.name, cfg.smooth, cfg.magnitude, cfg.times_input, cfg.init) == (
+        "first",
+        False,
+        False,
+        False,
+        "zero",
+    )
+
+
+@pytest.mark.parametrize(("written", "value"), [("1e-5", 1e-5), ("1", 1.0), ("0", 0.0), ("0.25", 0.25)])
+def test_lambda1_is_a_float(written: str, value: float) -> None:
+    lambda1 = composed(f"lambda1={written}").lambda1
+    assert isinstance(lambda1, float)
+    assert lambda1 == value
+
+
+def test_the_solver_follows_the_order() -> None:
+    assert resolve_solver(composed("order=first")) == "closed_form"
+    assert resolve_solver(composed("order=second")) == "krylov"
+    assert resolve_solver(composed("order=second", "solver=adam")) == "adam"
+
+
+def test_crops_take_any_source() -> None:
+    cfg = composed("dataset=crops", "dataset@dataset.source=imagefolder", "dataset.source.root=there")
+    assert cfg.dataset.source == {"name": "imagefolder", "root": "there"}
+
+
+def test_options_of_one_choice_are_not_those_of_another() -> None:
+    with pytest.raises(ConfigCompositionException):
+        composed("dataset=photos", "dataset.n=3")

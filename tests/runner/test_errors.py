@@ -1,0 +1,112 @@
+"""Every mistake is one clear line on stderr, status 2, before any weights load."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Ended
+from tests.runner.networks import TINY
+
+Cli = Callable[..., Ended]
+
+MISTAKES = [
+    (["lamda1=1"], ["lamda1", "lambda1"]),
+    (["modle=resnet18"], ["modle", "model"]),
+    (["+foo=1"], ["foo", "no such key"]),
+    (["dataset.nam=[coffee]"], ["dataset.nam", "dataset.names"]),
+    (["dataset.n=3"], ["dataset.n", "no such key"]),
+    (["lambda1=abc"], ["lambda1=abc", "a number"]),
+    (["lambda1=null"], ["lambda1", "null"]),
+    (["n_samples=1.5"], ["n_samples=1.5", "a whole number"]),
+    (["smooth=maybe"], ["smooth=maybe", "true or false"]),
+    (["dataset=crops", "dataset.n=abc"], ["dataset.n=abc", "a whole number"]),
+    (["lambda1=-1"], ["lambda1=-1", "at least 0"]),
+    (["lambda1=nan"], ["lambda1=nan", "finite"]),
+    (["lambda1=inf"], ["lambda1=inf", "finite"]),
+    (["lambda2=0"], ["lambda2=0", "greater than 0"]),
+    (["sparsity=1.5"], ["sparsity=1.5", "at most 1"]),
+    (["n_samples=0"], ["n_samples=0", "at least 1"]),
+    (["stddev=-0.1"], ["stddev=-0.1", "at least 0"]),
+    (["tol=0"], ["tol=0", "greater than 0"]),
+    (["n_iter=0"], ["n_iter=0", "at least 1"]),
+    (["lr=0"], ["lr=0", "greater than 0"]),
+    (["seed=-1"], ["seed=-1", "at least 0"]),
+    (["init=one"], ["init=one", "zero or random"]),
+    (["batch_size=0"], ["batch_size=0", "auto"]),
+    (["batch_size=many"], ["batch_size=many", "auto"]),
+    (["num_workers=-1"], ["num_workers=-1", "at least 0"]),
+    (["curvature=exact"], ["curvature=exact", "auto, gauss_newton, double_backward or closed_form"]),
+    (["order=third"], ["order=third", "first or second"]),
+    (["model=resnet51"], ["model=resnet51", "resnet50"]),
+    (["solver=newton"], ["solver=newton", "krylov"]),
+    (["trainer.precision=16"], ["trainer.precision=16", "32-true or 64-true"]),
+    (["order=first", "solver=krylov"], ["solver=krylov", "order=first", "closed_form"]),
+    (["order=second", "solver=closed_form"], ["solver=closed_form", "lambda1=0"]),
+    (["order=second", "regularization=path", "solver=adam"], ["solver=adam", "auto or krylov"]),
+    (["regularization=path", "regularization.n=1"], ["regularization.n=1", "at least 2"]),
+    (["regularization=path", "regularization.lambda1s=[]"], ["regularization.lambda1s=[]", "list"]),
+    (["regularization=path", "regularization.lambda1s=[1,-1]"], ["regularization.lambda1s=[1.0,-1.0]", "at least 0"]),
+    (["lambda1=1,2"], ["lambda1=1,2", "-m"]),
+    (["image=a b(1).jpg"], ["a b(1).jpg", "quote"]),
+    (["lambda1"], ["lambda1"]),
+    (["image=nope.jpg"], ["image=nope.jpg", "no such file"]),
+    (["image=[nope.jpg]"], ["image=nope.jpg", "no such file"]),
+    (["dataset=images"], ["image=null", "a file, a folder or a list"]),
+    (["dataset=imagefolder"], ["dataset.root", "must be given"]),
+    (["dataset=imagefolder", "dataset.root=nope"], ["dataset.root=nope", "no such folder"]),
+    (["dataset.names=[cofee]"], ["dataset.names=cofee", "coffee"]),
+    (["target=espreso"], ["target=espreso", "espresso"]),
+    (["target=1000"], ["target=1000", "0 to 999"]),
+    (["target=-1"], ["target=-1", "0 to 999"]),
+    (["target=true"], ["target=true", "class name"]),
+    (["target=tigercat"], ["target=tigercat", "tiger cat"]),
+    (["model.weights=nope.pth"], ["model.weights=nope.pth", "no such file"]),
+    (["model=python"], ["model.entry", "must be given"]),
+    (["model=python", "model.entry=nope"], ["model.entry=nope", "package.module:function"]),
+    (["model=python", "model.entry=nope:f"], ["model.entry=nope:f", "cannot be imported"]),
+    (["model=python", "model.entry=tests.runner.networks:nope"], ["has no function nope"]),
+    (["model=python", "model.entry=tests.runner.networks:broken"], ["OSError: no such checkpoint"]),
+    (["model=python", "model.entry=tests.runner.networks:not_a_tuple"], ["a tuple"]),
+    (["model=python", "model.entry=tests.runner.networks:not_a_module"], ["torch.nn.Module"]),
+    ([*TINY, "target=lion"], ["target=lion", "no class"]),
+    ([*TINY, "target=4"], ["target=4", "0 to 3"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "said"), MISTAKES, ids=lambda value: " ".join(value))
+def test_a_mistake_is_one_clear_line(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: list[str]
+) -> None:
+    monkeypatch.setattr("torch.load", lambda *a, **k: pytest.fail("weights were loaded"))
+    ended = cli(*arguments)
+    lines = [line for line in ended.err.splitlines() if not line.startswith("model.entry: imported")]
+    lines = [line for line in lines if ": 11 images, " not in line]
+    assert ended.code == 2
+    assert len(lines) == 1
+    for words in said:
+        assert words in lines[0]
+    assert "Traceback" not in ended.out + ended.err
+    assert ended.out == ""
+
+
+def test_no_gpu_is_a_clear_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    ended = cli("trainer=gpu")
+    assert (ended.code, ended.err) == (2, "trainer.accelerator=gpu: no CUDA device is present; use trainer=cpu\n")
+
+
+def test_an_empty_folder_is_a_clear_line(cli: Cli) -> None:
+    Path("none").mkdir()
+    Path("none/readme.txt").write_text("no image")
+    ended = cli("image=none")
+    assert ended.code == 2
+    assert "image=none: the folder holds no image" in ended.err
+
+
+def test_the_full_error_on_request(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    from caso.runner.errors import ConfigError
+
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(ConfigError, match="lambda1=-1"):
+        cli("lambda1=-1")

@@ -1,0 +1,109 @@
+"""Image files of every kind, and files that are none."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from caso.runner.images import UnreadableImageError, read_image
+
+GRADIENT = np.tile(np.linspace(0, 255, 32).round().astype(np.uint8), (20, 1))  # dark at the left
+
+
+def saved(image: Image.Image, path: Path, **options: object) -> np.ndarray:
+    image.save(path, **options)
+    read = read_image(path)
+    assert read.mode == "RGB"
+    return np.asarray(read).astype(int)
+
+
+def test_rgb_and_grey_are_read_as_they_are(tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(saved(Image.fromarray(colours), tmp_path / "a.png"), colours)
+    grey = saved(Image.fromarray(GRADIENT), tmp_path / "b.png")
+    np.testing.assert_array_equal(grey, GRADIENT[..., None].repeat(3, axis=2))
+
+
+@pytest.mark.parametrize(("orientation", "turn"), [(3, 2), (6, 3), (8, 1)])
+def test_exif_rotation_is_applied(tmp_path: Path, orientation: int, turn: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    read = saved(Image.fromarray(GRADIENT), tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read[..., 0], np.rot90(GRADIENT, turn))
+
+
+def test_broken_exif_does_not_hide_the_picture(tmp_path: Path) -> None:
+    read = saved(
+        Image.fromarray(GRADIENT), tmp_path / "a.jpg", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff", quality=100
+    )
+    assert read.shape == (20, 32, 3)
+
+
+def test_cmyk_is_converted(tmp_path: Path) -> None:
+    red = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
+    np.testing.assert_allclose(saved(red, tmp_path / "a.jpg", quality=100)[4, 4], [255, 0, 0], atol=4)
+    np.testing.assert_array_equal(saved(red, tmp_path / "a.tif")[4, 4], [255, 0, 0])
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path, name: str) -> None:
+    deep = GRADIENT.astype(np.uint16) * 257
+    np.testing.assert_array_equal(saved(Image.fromarray(deep), tmp_path / name)[..., 0], GRADIENT)
+
+
+def test_floats_in_the_unit_interval_are_scaled(tmp_path: Path) -> None:
+    floats = (GRADIENT / 255).astype(np.float32)
+    np.testing.assert_array_equal(saved(Image.fromarray(floats), tmp_path / "a.tif")[..., 0], GRADIENT)
+    Image.fromarray(floats * 300).save(tmp_path / "b.tif")
+    with pytest.raises(UnreadableImageError, match="outside"):
+        read_image(tmp_path / "b.tif")
+
+
+def test_palette_with_and_without_transparency(tmp_path: Path) -> None:
+    palette = Image.new("P", (4, 4), 1)
+    palette.putpalette([0, 0, 0, 10, 200, 30])
+    np.testing.assert_array_equal(saved(palette, tmp_path / "a.png")[0, 0], [10, 200, 30])
+    np.testing.assert_array_equal(saved(palette, tmp_path / "b.png", transparency=1)[0, 0], [255, 255, 255])
+
+
+@pytest.mark.parametrize(("mode", "colour"), [("RGBA", (0, 0, 0, 0)), ("LA", (0, 0))])
+def test_transparency_is_laid_over_white(tmp_path: Path, mode: str, colour: tuple[int, ...]) -> None:
+    np.testing.assert_array_equal(saved(Image.new(mode, (3, 3), colour), tmp_path / "a.png"), 255)
+
+
+def test_half_transparency_is_mixed_with_white(tmp_path: Path) -> None:
+    read = saved(Image.new("RGBA", (3, 3), (0, 0, 0, 128)), tmp_path / "a.png")
+    np.testing.assert_allclose(read, 127, atol=1)
+
+
+def test_one_pixel_and_one_bit(tmp_path: Path) -> None:
+    assert saved(Image.new("RGB", (1, 1), (1, 2, 3)), tmp_path / "a.png").tolist() == [[[1, 2, 3]]]
+    assert saved(Image.new("1", (2, 1), 1), tmp_path / "b.png").tolist() == [[[255] * 3] * 2]
+
+
+def test_the_first_frame_of_an_animation(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert np.asarray(read_image(tmp_path / "a.gif"))[0, 0].tolist() == [255, 0, 0]
+
+
+def test_names_with_spaces_and_other_alphabets(tmp_path: Path) -> None:
+    assert saved(Image.new("RGB", (2, 2)), tmp_path / "größe 写真 .png").shape == (2, 2, 3)
+
+
+def test_what_is_no_image(tmp_path: Path) -> None:
+    empty, text, short = tmp_path / "empty.jpg", tmp_path / "text.jpg", tmp_path / "short.jpg"
+    empty.touch()
+    text.write_text("hello")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (99, 99, 3), dtype=np.uint8)).save(short)
+    short.write_bytes(short.read_bytes()[:2000])
+    for path, reason in (
+        (empty, "the file is empty"),
+        (text, "not an image of a known format"),
+        (short, "truncated"),
+        (tmp_path / "missing.png", "No such file"),
+        (tmp_path, "Is a directory"),
+    ):
+        with pytest.raises(UnreadableImageError, match=reason):
+            read_image(path)

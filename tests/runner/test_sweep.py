@@ -1,0 +1,63 @@
+"""Sweeps: each job its directory, one table at the end, failures told at once and listed."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from caso.runner import load_run
+from tests.conftest import Ended
+from tests.runner.networks import TINY
+
+Cli = Callable[..., Ended]
+
+
+def test_a_sweep_ends_with_one_table(cli: Cli) -> None:
+    ended = cli("-m", *TINY, "dataset.names=[moon,coffee]", "order=first,second", "lambda1=1e-5,1e-3")
+    assert ended.code == 0, ended.err
+    assert ended.out.count("largest eigenvalue") == 1
+    jobs = pd.read_csv(ended.directory / "sweep.csv")
+    assert jobs["job"].tolist() == [0, 1, 2, 3]
+    assert jobs["overrides"].tolist() == [
+        f"order={order} lambda1={lambda1}" for order in ("first", "second") for lambda1 in ("1e-05", "0.001")
+    ]
+    assert (jobs["status"] == "finished").all()
+    assert (jobs["images"] == 2).all()
+    for directory, overrides in zip(jobs["directory"], jobs["overrides"], strict=True):
+        run = load_run(ended.directory / directory)
+        assert len(run.maps) == 2
+        assert isinstance(run.config.lambda1, float)
+        assert f"lambda1={run.config.lambda1}" in overrides
+
+
+def test_a_failing_job_is_told_at_once_listed_and_the_sweep_goes_on(cli: Cli) -> None:
+    ended = cli("-m", *TINY, "dataset.names=[moon]", "lambda1=1e-4,-1,1e-3")
+    assert ended.code == 1
+    lines = [line for line in ended.err.splitlines() if "failed" in line]
+    assert lines == ["job 1 failed: lambda1=-1: must be finite, at least 0"]
+    assert ended.err.index("job 1 failed") < ended.err.index("#2")
+    assert "Traceback" not in ended.out + ended.err
+    jobs = pd.read_csv(ended.directory / "sweep.csv")
+    assert jobs["status"].tolist() == ["finished", "failed", "finished"]
+    assert "lambda1=-1" in jobs.loc[1, "message"]
+    assert "failed" in ended.out
+
+
+def test_a_sweep_with_images_that_fail_ends_with_a_status(cli: Cli) -> None:
+    entry = "model.entry=tests.runner.networks:nan_for_dark"
+    ended = cli("-m", "model=python", entry, "dataset.names=[hubble_deep_field,coffee]", "lambda1=1e-4,1e-3")
+    jobs = pd.read_csv(ended.directory / "sweep.csv")
+    assert (jobs["failed_images"] == 1).all()
+    assert ended.code == 1
+
+
+def test_a_type_error_in_a_sweep_stops_it_before_it_starts(cli: Cli) -> None:
+    ended = cli("-m", *TINY, "lambda1=1e-4,abc")
+    assert ended.code == 2
+    assert ended.err.splitlines()[-1].startswith("lambda1=abc: must be a number") or "abc" in ended.err
+
+
+def test_the_experiments_are_sweeps(cli: Cli) -> None:
+    for name, count in (("paper_sparsity", 3), ("paper_confidence", 2)):
+        ended = cli("-m", *TINY, f"experiment={name}", "dataset.names=[moon]")
+        assert ended.code == 0, ended.err
+        assert len(pd.read_csv(ended.directory / "sweep.csv")) == count
