@@ -12,7 +12,7 @@ from caso.runner.errors import describe
 from caso.runner.images import UnreadableImageError
 
 
-@dataclass(frozen=True)
+@dataclass
 class Item:
     """A sample that was read, or the reason why it was not.
 

@@ -37,13 +37,15 @@ def test_none(cli: Cli) -> None:
 def test_wandb_is_offline_without_a_key(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     import wandb
 
-    logged, made = [], []
+    logged, made, summaries = [], [], []
     init = wandb.init
 
     def spy(**options: object):
         run = init(**options)
         made.append((options, run))
         log = run.log
+        # Of the class: an attribute of the object would be a value of the summary.
+        monkeypatch.setattr(type(run.summary), "update", lambda self, values: summaries.append(values))
         monkeypatch.setattr(run, "log", lambda values: (logged.append(values), log(values)))
         return run
 
@@ -55,11 +57,12 @@ def test_wandb_is_offline_without_a_key(cli: Cli, monkeypatch: pytest.MonkeyPatc
     assert "offline" in lines[0]
     assert len(list(ended.directory.glob("wandb/offline-run-*/run-*.wandb"))) == 1
     assert len(list(ended.directory.glob("wandb/offline-run-*/files/media/images/picture_*.png"))) == 2
-    options, run = made[0]
+    options, _ = made[0]
     assert options["config"]["lambda1"] == 1e-4
     assert options["group"] is None
     assert [values["confidence"] > 0 for values in logged[:2]] == [True, True]
-    assert run.summary["images"] == 2
+    assert summaries[0]["images"] == 2
+    assert "results" in logged[-1]
     assert wandb.run is None
 
 

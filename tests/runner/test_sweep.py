@@ -23,7 +23,7 @@ def test_a_sweep_ends_with_one_table(cli: Cli) -> None:
     assert (jobs["status"] == "finished").all()
     assert (jobs["images"] == 2).all()
     for directory, overrides in zip(jobs["directory"], jobs["overrides"], strict=True):
-        run = load_run(ended.directory / directory)
+        run = load_run(ended.directory / str(directory))
         assert len(run.maps) == 2
         assert isinstance(run.config.lambda1, float)
         assert f"lambda1={run.config.lambda1}" in overrides
