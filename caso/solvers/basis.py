@@ -37,18 +37,18 @@ class Basis:
         """`HV`, `[B, m, d]`."""
         return self._hv[:, : self.size]
 
-    def orthogonal(self, v: Tensor) -> tuple[Tensor, Tensor]:
-        """The part of `v` `[B, d]` that is new, normalised, and its share of `v`'s norm `[B]`, from 0 to 1."""
-        first = norms(v)
-        w = v / first.clamp_min(torch.finfo(v.dtype).tiny).to(v.dtype)[:, None]
-        share = torch.ones_like(first)
+    def outside(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """The part of `v` `[B, d]` outside the subspace, `[B, d]`, and its share of `v`'s norm, `[B]`, from 0 to 1."""
+        w = v - combine(dots(self.directions, v[:, None])[..., 0], self.directions) if self.size else v
+        tiny = torch.finfo(torch.float64).tiny
+        return w, norms(w) / norms(v).clamp_min(tiny)
+
+    def orthonormal(self, w: Tensor) -> Tensor:
+        """Normalise directions `w` `[B, d]` that lie outside but for rounding, and remove that."""
         for _ in range(2):
-            if self.size:
-                w = w - combine(dots(self.directions, w[:, None])[..., 0], self.directions)
-            size = norms(w)
-            share = share * size
-            w = w / size.clamp_min(torch.finfo(v.dtype).tiny).to(v.dtype)[:, None]
-        return w, torch.where(first > 0, share, torch.zeros_like(share))
+            w = w / norms(w).clamp_min(1e-300).to(w.dtype).clamp_min(torch.finfo(w.dtype).tiny)[:, None]
+            w, _ = self.outside(w)
+        return w / norms(w).to(w.dtype).clamp_min(torch.finfo(w.dtype).tiny)[:, None]
 
     def append(self, w: Tensor, product: Tensor) -> None:
         """Add normalised, orthogonal directions `w` `[B, d]` and their products `[B, d]`."""

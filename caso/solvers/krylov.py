@@ -22,12 +22,11 @@ from caso.curvature.linearisation import Linearisation
 from caso.objective import kkt_residual, norms
 from caso.solvers.basis import Basis, Spectrum
 from caso.solvers.reduced import ReducedProblem
-from caso.solvers.solution import CONVERGED, FLOOR, NOT_FINITE, Solution
+from caso.solvers.solution import CONVERGED, FLOOR, NOT_FINITE, STOPPED, Solution
 
 _MOST_PRODUCTS = 64
 _EIGENVALUE_TOLERANCE = 1e-3
 """Of `lambda_max`, relative, where the map itself does not need it more exactly."""
-_SAFETY = 2.0
 
 
 @dataclass
@@ -41,11 +40,13 @@ class _Batch:
     delta: Tensor
     l2: Tensor
     ratio: Tensor
-    """Last measured `|(H - H_approx) D| / |new part of D|`; NaN before the first measurement."""
+    """Last measured `|(H - H_approx) D| / |part of D outside|`; NaN before the first measurement."""
+    z: Tensor
+    """Reduced solution of the last value, `[b, m]`, for as long as the basis has not grown."""
 
     def select(self, keep: Tensor) -> None:
         self.basis.select(keep)
-        for name in ("rows", "gradient", "norm", "delta", "l2", "ratio"):
+        for name in ("rows", "gradient", "norm", "delta", "l2", "ratio", "z"):
             setattr(self, name, getattr(self, name)[keep])
 
 
@@ -72,9 +73,19 @@ class KrylovRun:
         gradient = gradient if whole else gradient[rows]
         nothing = torch.full_like(norm[rows], torch.nan)
         self.batch = _Batch(
-            rows, gradient, norm[rows], Basis(gradient), torch.zeros_like(gradient), nothing, nothing.clone()
-        )
+            rows, gradient, norm[rows], Basis(gradient), torch.zeros_like(gradient), nothing, nothing.clone(),
+            gradient.new_zeros(len(rows), 0, dtype=torch.float64),
+        )  # fmt: skip
         self._selected: tuple[list[int], Linearisation] = (list(range(len(problem.gradient))), problem)
+        self._spectrum: tuple[int, Spectrum] | None = None
+
+    @property
+    def spectrum(self) -> Spectrum:
+        """Of the present basis."""
+        basis = self.batch.basis
+        if self._spectrum is None or self._spectrum[0] != basis.size:
+            self._spectrum = basis.size, Spectrum(basis)
+        return self._spectrum[1]
 
     def product(self, directions: Tensor, wanted: Tensor) -> None:
         """Extend the basis by `directions` `[b, d]` where `wanted` `[b]`, elsewhere by nothing."""
@@ -90,31 +101,41 @@ class KrylovRun:
         self.batch.basis.append(directions, products)
         self.solution.hvps[rows] += 1
 
-    def floor(self, spectrum: Spectrum) -> Tensor:
+    def floor(self) -> Tensor:
         """Residual that the products' rounding alone leaves at the present maps, `[b]`."""
         batch = self.batch
         eps = torch.finfo(batch.delta.dtype).eps
-        noise = 4 * batch.basis.asymmetry + 2 * eps * spectrum.values.abs().amax(1)
+        noise = 4 * batch.basis.asymmetry + 2 * eps * self.spectrum.values.abs().amax(1)
         return noise * norms(batch.delta) / batch.norm
 
-    def record(
-        self, done: Tensor, value: int, residual: Tensor, spectrum: Spectrum, certificate: str, status: list[str]
-    ) -> None:
+    def record(self, done: Tensor, value: int, residual: Tensor, certificate: str, status: list[str]) -> None:
         """Write down the maps of the images `done` `[b]`."""
         batch, solution = self.batch, self.solution
         rows = batch.rows[done]
         solution.maps[rows, value] = batch.delta[done]
         solution.lambda2_effective[rows, value] = batch.l2[done]
         solution.kkt_residual[rows, value] = residual[done]
-        solution.floor[rows, value] = self.floor(spectrum)[done]
+        solution.floor[rows, value] = self.floor()[done]
         for place, row in zip(torch.nonzero(done)[:, 0].tolist(), rows.tolist(), strict=True):
             solution.status[row][value] = status[place]
             solution.certificate[row][value] = certificate
 
-    def conclude(self, spectrum: Spectrum) -> None:
-        """Write down what is now known of the largest eigenvalue."""
-        self.solution.lambda_max[self.batch.rows] = spectrum.largest
-        self.solution.lambda_max_error[self.batch.rows] = spectrum.error
+    def reduced(self) -> ReducedProblem:
+        """The problem with the Hessian as far as it is known."""
+        return ReducedProblem(self.batch.gradient, self.batch.basis.products, self.spectrum, self.batch.l2)
+
+    def solve_reduced(self, lambda1: Tensor, pending: Tensor) -> None:
+        """Set the maps of the images `pending` `[b]` to the solutions of the reduced problem."""
+        batch, reduced = self.batch, self.reduced()
+        start = batch.z if batch.z.shape[1] == batch.basis.size else reduced.guess(batch.delta)
+        size = self.spectrum.values.abs().amax(1).sqrt().clamp_min(1e-300)
+        tolerance = torch.where(pending, 0.05 * self.tol * batch.norm / size, torch.inf)
+        batch.z, solved = reduced.solve(lambda1, start, tolerance)
+        batch.delta = solved if bool(pending.all()) else torch.where(pending[:, None], solved, batch.delta)
+
+    def effective(self, frozen: Tensor) -> Tensor:
+        """The effective lambda2 by what is known of the largest eigenvalue, `[b]`; kept where it is `frozen`."""
+        return torch.where(frozen, self.batch.l2, self.lambda2 + self.spectrum.largest.clamp_min(0))
 
     def at(self, value: int, may_bound: bool, may_leave: bool) -> None:
         """Solve every image of the batch at one value of lambda1.
@@ -125,65 +146,62 @@ class KrylovRun:
             may_leave: whether images that are done leave the batch.
         """
         tol, batch, basis = self.tol, self.batch, self.batch.basis
+        eps = 16 * torch.finfo(batch.gradient.dtype).eps
         pending = torch.ones(len(batch.rows), dtype=torch.bool, device=batch.rows.device)
         if basis.size == 0 and len(pending):
             self.product(batch.gradient / batch.norm.to(batch.gradient.dtype)[:, None], pending)
+        # Along a path the penalty stays what it was at the first value, so that the path is continuous.
         frozen = ~torch.isnan(batch.l2)
-        while pending.any():
-            spectrum = basis.spectrum()
+        while bool(pending.any()):
+            spectrum = self.spectrum
             lambda1 = self.solution.lambda1[batch.rows, value]
-            batch.l2 = torch.where(frozen, batch.l2, self.lambda2 + spectrum.largest.clamp_min(0))
-            reduced = ReducedProblem(batch.gradient, basis.products, spectrum, batch.l2)
-            inner = 0.02 * tol * batch.norm / spectrum.values.abs().amax(1).sqrt().clamp_min(1e-30)
-            inner = torch.where(pending, inner, torch.full_like(inner, torch.inf))
-            solved = reduced.maps(reduced.solve(lambda1, reduced.guess(batch.delta), inner), lambda1)
-            batch.delta = torch.where(pending[:, None], solved, batch.delta)
-            size = norms(batch.delta)
-            new, share = basis.orthogonal(batch.delta)
+            batch.l2 = self.effective(frozen)
+            self.solve_reduced(lambda1, pending)
+            size = norms(batch.delta) / batch.norm
+            outside, share = basis.outside(batch.delta)
 
-            spread = spectrum.error * size / batch.norm
-            vague = ~frozen & ((spectrum.error > _EIGENVALUE_TOLERANCE * spectrum.largest.abs()) | (spread > tol))
-            exhausted = basis.size >= _MOST_PRODUCTS
-            # A new part at rounding level carries no information; the map lies in the known subspace.
-            eps = torch.finfo(batch.delta.dtype).eps
-            reach = share * spectrum.values.abs().amax(1) * size / batch.norm
-            inside = (share <= 16 * eps) | (reach <= 0.05 * tol)
-            bound = _SAFETY * batch.ratio * share * size / batch.norm
-            bounded = pending & ~vague & ~inside & (bound <= tol) if may_bound else torch.zeros_like(pending)
-            if bounded.any():
-                self.record(bounded, value, bound, spectrum, "bound", [CONVERGED] * len(bounded))
-                pending = pending & ~bounded
+            vague = ~frozen & (spectrum.error > torch.minimum(_EIGENVALUE_TOLERANCE * spectrum.largest.abs(), tol / size))
+            # A part outside that is at rounding level, or too small to matter, leaves nothing to be learnt.
+            inside = (share <= eps) | (share * spectrum.values.abs().amax(1) * size <= 0.05 * tol)
+            if may_bound:
+                bound = batch.ratio * share * size + self.floor()
+                bounded = pending & ~vague & ~inside & (bound <= tol)
+                if bool(bounded.any()):
+                    self.record(bounded, value, bound, "bound", [CONVERGED] * len(bounded))
+                    pending = pending & ~bounded
 
             wanted = pending & (~inside | vague)
-            if exhausted:
-                wanted = torch.zeros_like(pending)
-            krylov, krylov_share = basis.orthogonal(spectrum.residual)
-            direction = torch.where(vague[:, None], krylov, new)
-            wanted &= ~vague | (krylov_share > 16 * eps)
-            if wanted.any():
-                self.product(direction, wanted)
-                spectrum = basis.spectrum()
-                moved = self.lambda2 + spectrum.largest.clamp_min(0)
-                batch.l2 = torch.where(frozen, batch.l2, moved)
-            curved = basis.curved(batch.delta)
-            residual = kkt_residual(batch.delta, batch.gradient, curved, lambda1, batch.l2)
-            tried = pending & ~(wanted & vague)
-            measured = tried & wanted & (share > 16 * eps)
-            batch.ratio = torch.where(measured, residual * batch.norm / (share * size), batch.ratio)
-            spread = spectrum.error * size / batch.norm
-            good = tried & (residual <= tol) & (frozen | (spread <= tol))
-            stuck = tried & ~good & (~wanted | (residual <= self.floor(spectrum)))
-            done = good | stuck
-            if done.any():
-                limit = "stopped" if exhausted else FLOOR
-                status = [CONVERGED if ok else limit for ok in good.tolist()]
-                self.record(done, value, residual, spectrum, "product", status)
-                pending = pending & ~done
-            self.conclude(spectrum)
-            if may_leave and not pending.all():
+            if bool((wanted & vague).any()):
+                krylov, krylov_share = basis.outside(spectrum.residual)
+                outside = torch.where(vague[:, None], krylov, outside)
+                wanted &= ~vague | (krylov_share > eps)
+            exhausted = basis.size >= _MOST_PRODUCTS
+            if bool(wanted.any()) and not exhausted:
+                self.product(basis.orthonormal(outside), wanted)
+                batch.l2 = self.effective(frozen)
+            tried = pending & ~(wanted & vague) if not exhausted else pending
+            if bool(tried.any()):
+                curved = basis.curved(batch.delta)
+                residual = kkt_residual(batch.delta, batch.gradient, curved, lambda1, batch.l2)
+                measured = tried & wanted & (share > eps)
+                batch.ratio = torch.where(measured, residual / (share * size), batch.ratio)
+                good = tried & (residual <= tol) & (frozen | (self.spectrum.error * size <= tol))
+                done = good | (tried & (~wanted | (residual <= self.floor()))) | (pending & exhausted)
+                if bool(done.any()):
+                    limit = STOPPED if exhausted else FLOOR
+                    self.record(done, value, residual, "product", [CONVERGED if ok else limit for ok in good.tolist()])
+                    pending = pending & ~done
+            self.conclude()
+            if may_leave and not bool(pending.all()):
                 keep = torch.nonzero(pending)[:, 0]
                 batch.select(keep)
+                self._spectrum = None
                 pending, frozen = pending[keep], frozen[keep]
+
+    def conclude(self) -> None:
+        """Write down what is now known of the largest eigenvalue."""
+        self.solution.lambda_max[self.batch.rows] = self.spectrum.largest
+        self.solution.lambda_max_error[self.batch.rows] = self.spectrum.error
 
 
 def krylov(problem: Linearisation, lambda1: Tensor, lambda2: float, tol: float) -> Solution:

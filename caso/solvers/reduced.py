@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from caso.objective import chunks, combine, dots, soft_threshold
+from caso.objective import combine, dots, soft_threshold
 from caso.solvers.basis import Spectrum
 
 _STEPS = 60
@@ -21,20 +21,28 @@ _SHORTEST = 2.0**-6
 
 
 @dataclass
-class _Evaluation:
+class _State:
+    """An iterate `z` of each image, and what has been computed there."""
+
+    z: Tensor
+    """`[B, m]`."""
     value: Tensor
     """`F(z)`, `[B, m]`."""
     size: Tensor
     """Its norm, `[B]`."""
-    jacobian: Tensor
-    """An element of its generalised Jacobian, `[B, m, m]`."""
+    shrunk: Tensor
+    """`soft(g + W'z, lambda1)`, `[B, d]`: the map times `l2`."""
 
-    def update(self, other: _Evaluation, where: Tensor) -> None:
-        self.value[where], self.size[where], self.jacobian[where] = other.value, other.size, other.jacobian
+    def update(self, other: _State, where: Tensor, chosen: Tensor) -> None:
+        """Take over the images `chosen` of `other` at the rows `where`."""
+        for name in ("z", "value", "size", "shrunk"):
+            getattr(self, name)[where] = getattr(other, name)[chosen]
 
 
 class ReducedProblem:
     """The problem for a batch, with the Hessian replaced by a low-rank approximation.
+
+    Vectors of pixels stay in the network's dtype, what is summed over them is float64.
 
     Args:
         gradient: `g`, `[B, d]`.
@@ -50,28 +58,26 @@ class ReducedProblem:
         self.l2 = lambda2_effective
         self.negative = (-spectrum.values[:, 0]).clamp_min(0)
 
-    def _evaluate(self, z: Tensor, lambda1: Tensor, rows: Tensor) -> _Evaluation:
-        gradient, products, mix = self.gradient, self.products, self.mix[rows]
-        whole = len(rows) == len(gradient)
-        coefficients = torch.einsum("bm,bmk->bk", z, mix)
-        batch, m, d = len(rows), products.shape[1], gradient.shape[1]
-        summed = torch.zeros(batch, m, dtype=torch.float64, device=z.device)
-        gram = torch.zeros(batch, m, m, dtype=torch.float64, device=z.device)
-        threshold = lambda1[:, None]
-        for part in chunks(batch, 3 * m, d, z.device):
-            hv = (products[..., part] if whole else products[rows, :, part]).double()
-            g = (gradient[:, part] if whole else gradient[rows, part]).double()
-            y = torch.baddbmm(g[:, None], coefficients[:, None], hv)[:, 0]
-            s = soft_threshold(y, threshold)
-            summed += (hv @ s[..., None])[..., 0]
-            gram += (hv * (s != 0)[:, None]) @ hv.mT
-        scale = self.signs[rows] / self.l2[rows, None]
-        value = z - scale * torch.einsum("bmk,bk->bm", mix, summed)
-        identity = torch.eye(m, dtype=z.dtype, device=z.device)
-        jacobian = identity - scale[..., None] * (mix @ gram @ mix.mT)
-        return _Evaluation(value, torch.linalg.vector_norm(value, dim=1), jacobian)
+    def _at(self, z: Tensor, lambda1: Tensor, rows: Tensor) -> _State:
+        """Evaluate `F` for the images `rows` `[b]`."""
+        whole = len(rows) == len(self.gradient)
+        gradient, products = (self.gradient, self.products) if whole else (self.gradient[rows], self.products[rows])
+        coefficients = torch.einsum("bm,bmk->bk", z, self.mix[rows])
+        shrunk = soft_threshold(gradient + combine(coefficients, products), lambda1.to(gradient.dtype)[:, None])
+        summed = dots(products, shrunk[:, None])
+        value = z - self.signs[rows] * (self.mix[rows] @ summed)[..., 0] / self.l2[rows, None]
+        return _State(z, value, torch.linalg.vector_norm(value, dim=1), shrunk)
 
-    def solve(self, lambda1: Tensor, start: Tensor, tolerance: Tensor) -> Tensor:
+    def _jacobian(self, state: _State, rows: Tensor) -> Tensor:
+        """An element of the generalised Jacobian of `F`, `[b, m, m]`: the support as it stands."""
+        whole = len(rows) == len(self.gradient)
+        products, shrunk = (self.products, state.shrunk) if whole else (self.products[rows], state.shrunk[rows])
+        gram = dots(products * (shrunk != 0)[:, None], products)
+        scale = (self.signs[rows] / self.l2[rows, None])[..., None]
+        identity = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
+        return identity - scale * (self.mix[rows] @ gram @ self.mix[rows].mT)
+
+    def solve(self, lambda1: Tensor, start: Tensor, tolerance: Tensor) -> tuple[Tensor, Tensor]:
         """Find `z` with `|F(z)| <= tolerance`, image by image.
 
         Newton steps are shortened until they reduce `|F|`; where none does (a kink), the step is `z - F(z)`, for a
@@ -80,59 +86,37 @@ class ReducedProblem:
         Args:
             lambda1: `[B]`.
             start: first guess of `z`, `[B, m]`.
-            tolerance: `[B]`.
+            tolerance: `[B]`; infinite for images that are not to be solved.
 
         Returns:
-            `z` `[B, m]`; on exhaustion the best found, whose quality the certificate then tells.
+            `z` `[B, m]` and the maps `[B, d]`; on exhaustion the last ones, whose quality the certificate then tells.
         """
-        z = start.clone()
-        rows = torch.arange(len(z), device=z.device)
-        now = self._evaluate(z, lambda1, rows)
+        every = torch.arange(len(start), device=start.device)
+        state = self._at(start.clone(), lambda1, every)
         for _ in range(_STEPS):
-            active = rows[now.size > tolerance]
-            if not len(active):
+            left = every[state.size > tolerance]
+            if not len(left):
                 break
-            step = -torch.linalg.solve(now.jacobian[active], now.value[active])
-            length = torch.ones(len(active), dtype=z.dtype, device=z.device)
-            left = torch.arange(len(active), device=z.device)
+            step = torch.zeros_like(state.z)
+            step[left] = -torch.linalg.solve(self._jacobian(state, left), state.value[left])
+            length = 1.0
             while len(left):
-                at = active[left]
-                trial = z[at] + length[left, None] * step[left]
-                then = self._evaluate(trial, lambda1[at], at)
-                better = then.size <= (1 - 1e-4 * length[left]) * now.size[at]
-                better |= then.size <= tolerance[at]
-                stuck = ~better & (length[left] <= _SHORTEST)
-                z[at[better]] = trial[better]
-                taken = _Evaluation(then.value[better], then.size[better], then.jacobian[better])
-                now.update(taken, at[better])
-                if stuck.any():
-                    self._contract(z, now, lambda1, at[stuck])
-                left = left[~better & ~stuck]
-                length[left] /= 2
-        return z
+                then = self._at(state.z[left] + length * step[left], lambda1[left], left)
+                better = (then.size <= (1 - 1e-4 * length) * state.size[left]) | (then.size <= tolerance[left])
+                state.update(then, left[better], better)
+                left = left[~better]
+                if length <= _SHORTEST and len(left):
+                    self._contract(state, lambda1, left)
+                    break
+                length /= 2
+        return state.z, state.shrunk / self.l2.to(state.shrunk.dtype)[:, None]
 
-    def _contract(self, z: Tensor, now: _Evaluation, lambda1: Tensor, rows: Tensor) -> None:
+    def _contract(self, state: _State, lambda1: Tensor, rows: Tensor) -> None:
         """Replace `z` by `z - step * F(z)`, which comes nearer to the solution whatever `|F|` does."""
         step = 1 / (1 + self.negative[rows] / self.l2[rows]) ** 2
-        z[rows] -= step[:, None] * now.value[rows]
-        now.update(self._evaluate(z[rows], lambda1[rows], rows), rows)
+        then = self._at(state.z[rows] - step[:, None] * state.value[rows], lambda1[rows], rows)
+        state.update(then, rows, torch.arange(len(rows), device=rows.device))
 
     def guess(self, delta: Tensor) -> Tensor:
         """`z` of given maps `[B, d]`: `[B, m]`."""
-        known = dots(self.products, delta[:, None])[..., 0]
-        return self.signs * torch.einsum("bmk,bk->bm", self.mix, known)
-
-    def maps(self, z: Tensor, lambda1: Tensor) -> Tensor:
-        """The maps `[B, d]` of reduced solutions `z` `[B, m]`, in the gradient's dtype."""
-        coefficients = torch.einsum("bm,bmk->bk", z, self.mix)
-        delta = torch.empty_like(self.gradient)
-        for part in chunks(len(z), self.products.shape[1] + 2, delta.shape[1], delta.device):
-            hv, g = self.products[..., part].double(), self.gradient[:, part].double()
-            y = torch.baddbmm(g[:, None], coefficients[:, None], hv)[:, 0]
-            delta[:, part] = (soft_threshold(y, lambda1[:, None]) / self.l2[:, None]).to(delta.dtype)
-        return delta
-
-    def pulls(self, z: Tensor) -> Tensor:
-        """`g + W'z`, whose entries beyond lambda1 are the support, `[B, d]`."""
-        coefficients = torch.einsum("bm,bmk->bk", z, self.mix)
-        return self.gradient + combine(coefficients, self.products)
+        return self.signs * (self.mix @ dots(self.products, delta[:, None]))[..., 0]
