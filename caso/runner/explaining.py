@@ -83,6 +83,7 @@ def figures(explanation: Any, place: int) -> dict[str, Any]:
             "lambda_max_error",
             "sparsity",
             "kkt_residual",
+            "error_bound",
             "floor",
         )
     }
@@ -91,6 +92,8 @@ def figures(explanation: Any, place: int) -> dict[str, Any]:
         "status": explanation.status[place],
         "solver": explanation.solver,
         "curvature": explanation.curvature,
+        "curvature_exact": {True: "yes", False: "no", None: "unknown"}[explanation.curvature_exact],
+        "certificate": explanation.certificate[place],
     }
 
 

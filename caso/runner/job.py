@@ -138,9 +138,6 @@ def _device(accelerator: str) -> str:
 
 
 def _predict(cfg: DictConfig, device: str, module: ExplainModule, data: PixelDataset, directory: Path) -> None:
-    # TF32 spoils curvature: 10 bits of mantissa.
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     progress = ShowProgress(len(data), make_console(stderr=True))
     loader = DataLoader(

@@ -65,6 +65,7 @@ class ExplainModule(pl.LightningModule):
             "model": model_name,
         }
         self._told_range = False
+        self._told_curvature = False
 
     def on_predict_start(self) -> None:
         """Make the explainer of the network as it will run."""
@@ -99,6 +100,9 @@ class ExplainModule(pl.LightningModule):
     def _solve(self, pixels: Tensor) -> list[tuple[Any, NDArray[Any]]]:
         """Explain a batch and bring the maps to the host; an explanation and its maps for each setting."""
         explanations = explain(self.explainer, self.cfg, pixels, self.target)
+        if explanations[0].evidence and not self._told_curvature and self.cfg.order.name == "second":
+            self._told_curvature = True
+            log.info("curvature: %s (%s)", explanations[0].curvature, explanations[0].evidence)
         return [(e, finish_maps(self.cfg, e.maps.detach(), pixels).cpu().numpy()) for e in explanations]
 
     def _deliver(

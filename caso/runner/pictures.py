@@ -23,13 +23,14 @@ def panel(rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: T
         pixels: The image, ``[C, H, W]`` in [0, 1].
 
     Returns:
-        The picture's content, or None where there is no map at all. Of a long path, some maps, evenly spaced.
+        The picture's content, or None where there is no map at all. Of a long path, some maps, evenly spaced in
+        sparsity.
     """
     pairs = [(row, torch.from_numpy(m)) for row, m in zip(rows, maps, strict=True) if m is not None]
     if not pairs:
         return None
     if len(pairs) > _MOST_MAPS:
-        pairs = [pairs[round(i * (len(pairs) - 1) / (_MOST_MAPS - 1))] for i in range(_MOST_MAPS)]
+        pairs = _spread(pairs)
     first = pairs[0][0]
     title = f"{first['image']}: {first['predicted_name']} {first['confidence']:.3f}"
     if first["target"] != first["predicted"]:
@@ -45,6 +46,16 @@ def panel(rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: T
     details = f"{method}  {len(rows)} values of lambda1  largest residual {_short(worst)}"
     labels = [f"lambda1 {row['lambda1']:.1e}  sparsity {row['sparsity']:.2f}" for row, _ in pairs]
     return Panel(pixels, [m for _, m in pairs], labels, title, details)
+
+
+def _spread(pairs: list[tuple[dict[str, Any], Tensor]]) -> list[tuple[dict[str, Any], Tensor]]:
+    """Choose maps of a path: most of its values of lambda1 give maps that look alike, so go by sparsity."""
+    shown = [pair for pair in pairs if pair[0]["sparsity"] < 1] or pairs
+    values = [float(row["sparsity"]) for row, _ in shown]
+    low, high = min(values), max(values)
+    wanted = [low + (high - low) * i / (_MOST_MAPS - 1) for i in range(_MOST_MAPS)]
+    chosen = {min(range(len(values)), key=lambda j: abs(values[j] - value)) for value in wanted}
+    return [shown[j] for j in sorted(chosen)]
 
 
 def write_picture(content: Panel, path: Path) -> None:
