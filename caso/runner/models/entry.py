@@ -67,7 +67,7 @@ def _find(entry: str) -> Callable[[], Any]:
     if not callable(function):
         raise ConfigError("model.entry", entry, f"{module_name} has no function {name}")
     log.info("model.entry: imported %s from %s", module_name, getattr(module, "__file__", "memory"))
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def _checked(entry: str, returned: Any) -> Classifier:
