@@ -6,9 +6,11 @@ the network (`caso.solvers.reduced`), and the next direction is the new part of 
 solution's own residual known, which certifies it, and if that is too large improves the approximation exactly where it
 was wrong. A certificate therefore costs no product of its own.
 
-On a path the approximation is kept from value to value. Where the solution hardly leaves the known subspace, the
-residual is bounded by `|H - H_approx| * |part outside|`, the first factor as last measured, doubled; the value with the
-largest bound is then checked by a true product.
+On a path the approximation is kept from value to value. Where the solution hardly leaves the known subspace, its
+residual is bounded by `|H - H_approx| * |part outside|`, the first factor being twice what the last product measured (the
+largest that any measured, where the solution has just been improved at the same value: what is left outside then is what
+the approximation knows least). As soon as the bound exceeds the tolerance, that is, where it is largest, a true product
+takes its place.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from caso.solvers.solution import CONVERGED, FLOOR, NOT_FINITE, STOPPED, Solutio
 _MOST_PRODUCTS = 64
 _EIGENVALUE_TOLERANCE = 1e-3
 """Of `lambda_max`, relative, where the map itself does not need it more exactly."""
+_SAFETY = 2.0
+"""On a measured ratio that stands for a neighbouring value of lambda1."""
 
 
 @dataclass
@@ -40,13 +44,15 @@ class _Batch:
     delta: Tensor
     l2: Tensor
     ratio: Tensor
-    """Last measured `|(H - H_approx) D| / |part of D outside|`; NaN before the first measurement."""
+    """Last measured `|(H - H_approx) D| / |part of D outside|`, `[b]`; NaN before the first measurement."""
+    largest_ratio: Tensor
+    """Largest measured, `[b]`."""
     z: Tensor
     """Reduced solution of the last value, `[b, m]`, for as long as the basis has not grown."""
 
     def select(self, keep: Tensor) -> None:
         self.basis.select(keep)
-        for name in ("rows", "gradient", "norm", "delta", "l2", "ratio", "z"):
+        for name in ("rows", "gradient", "norm", "delta", "l2", "ratio", "largest_ratio", "z"):
             setattr(self, name, getattr(self, name)[keep])
 
 
@@ -74,7 +80,7 @@ class KrylovRun:
         nothing = torch.full_like(norm[rows], torch.nan)
         self.batch = _Batch(
             rows, gradient, norm[rows], Basis(gradient), torch.zeros_like(gradient), nothing, nothing.clone(),
-            gradient.new_zeros(len(rows), 0, dtype=torch.float64),
+            torch.zeros_like(nothing), gradient.new_zeros(len(rows), 0, dtype=torch.float64),
         )  # fmt: skip
         self._selected: tuple[list[int], Linearisation] = (list(range(len(problem.gradient))), problem)
         self._spectrum: tuple[int, Spectrum] | None = None
@@ -124,13 +130,15 @@ class KrylovRun:
         """The problem with the Hessian as far as it is known."""
         return ReducedProblem(self.batch.gradient, self.batch.basis.products, self.spectrum, self.batch.l2)
 
+    def tolerance(self) -> Tensor:
+        """What the reduced problem's own residual may be, so that it adds little to the map's, `[b]`."""
+        return 0.05 * self.tol * self.batch.norm / self.spectrum.values.abs().amax(1).sqrt().clamp_min(1e-300)
+
     def solve_reduced(self, lambda1: Tensor, pending: Tensor) -> None:
         """Set the maps of the images `pending` `[b]` to the solutions of the reduced problem."""
         batch, reduced = self.batch, self.reduced()
         start = batch.z if batch.z.shape[1] == batch.basis.size else reduced.guess(batch.delta)
-        size = self.spectrum.values.abs().amax(1).sqrt().clamp_min(1e-300)
-        tolerance = torch.where(pending, 0.05 * self.tol * batch.norm / size, torch.inf)
-        batch.z, solved = reduced.solve(lambda1, start, tolerance)
+        batch.z, solved = reduced.solve(lambda1, start, torch.where(pending, self.tolerance(), torch.inf))
         batch.delta = solved if bool(pending.all()) else torch.where(pending[:, None], solved, batch.delta)
 
     def effective(self, frozen: Tensor) -> Tensor:
@@ -152,6 +160,7 @@ class KrylovRun:
             self.product(batch.gradient / batch.norm.to(batch.gradient.dtype)[:, None], pending)
         # Along a path the penalty stays what it was at the first value, so that the path is continuous.
         frozen = ~torch.isnan(batch.l2)
+        improved = torch.zeros_like(pending)
         while bool(pending.any()):
             spectrum = self.spectrum
             lambda1 = self.solution.lambda1[batch.rows, value]
@@ -164,7 +173,8 @@ class KrylovRun:
             # A part outside that is at rounding level, or too small to matter, leaves nothing to be learnt.
             inside = (share <= eps) | (share * spectrum.values.abs().amax(1) * size <= 0.05 * tol)
             if may_bound:
-                bound = batch.ratio * share * size + self.floor()
+                ratio = torch.where(improved, batch.largest_ratio, _SAFETY * batch.ratio)
+                bound = ratio * share * size + self.floor()
                 bounded = pending & ~vague & ~inside & (bound <= tol)
                 if bool(bounded.any()):
                     self.record(bounded, value, bound, "bound", [CONVERGED] * len(bounded))
@@ -185,6 +195,8 @@ class KrylovRun:
                 residual = kkt_residual(batch.delta, batch.gradient, curved, lambda1, batch.l2)
                 measured = tried & wanted & (share > eps)
                 batch.ratio = torch.where(measured, residual / (share * size), batch.ratio)
+                batch.largest_ratio = torch.fmax(batch.largest_ratio, batch.ratio)
+                improved |= measured
                 good = tried & (residual <= tol) & (frozen | (self.spectrum.error * size <= tol))
                 done = good | (tried & (~wanted | (residual <= self.floor()))) | (pending & exhausted)
                 if bool(done.any()):
@@ -196,7 +208,7 @@ class KrylovRun:
                 keep = torch.nonzero(pending)[:, 0]
                 batch.select(keep)
                 self._spectrum = None
-                pending, frozen = pending[keep], frozen[keep]
+                pending, frozen, improved = pending[keep], frozen[keep], improved[keep]
 
     def conclude(self) -> None:
         """Write down what is now known of the largest eigenvalue."""

@@ -30,7 +30,7 @@ def _bisect(run: KrylovRun, sparsity: float) -> Tensor:
     batch, reduced = run.batch, run.reduced()
     low = torch.zeros_like(batch.norm)
     high = batch.gradient.abs().amax(1).double()
-    z, tolerance = reduced.guess(batch.delta), 1e-3 * batch.norm
+    z, tolerance = reduced.guess(batch.delta), run.tolerance()
     lambda1 = run.solution.lambda1[batch.rows, 0].clamp(max=high)
     for _ in range(_HALVINGS):
         z, maps = reduced.solve(lambda1, z, tolerance)
