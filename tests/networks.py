@@ -1,4 +1,4 @@
-"""Small seeded classifiers for the tests: piecewise linear, smooth, with BatchNorm, in place, and a toy of known Hessian."""
+"""Small seeded classifiers for the tests, and a toy of known Hessian."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def small(
     seed: int = 0,
     dtype: torch.dtype = DOUBLE,
 ) -> nn.Module:
-    """A two-convolution classifier for images of any small size, in eval mode; `gain` scales its logits (40, or 8 with `norm`)."""
+    """A two-convolution classifier for small images, in eval mode; `gain` scales its logits (40, or 8 with `norm`)."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = _sequential(activation, channels, classes, norm)
@@ -101,11 +101,12 @@ class DataDependent(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Doubles the logits of bright images."""
         logits = self.inner(x)
-        return torch.stack([z * 2 if float(image.detach().mean()) > 0.5 else z for z, image in zip(logits, x, strict=True)])
+        factors = [2 if float(image.detach().mean()) > 0.5 else 1 for image in x]
+        return torch.stack([z * factor for z, factor in zip(logits, factors, strict=True)])
 
 
 class SoftmaxRegression(nn.Module):
-    """Logits `A x + b` of flattened pixels: the Hessian is `A^T (diag p - p p^T) A`, its rank and conditioning chosen."""
+    """Logits `A x + b` of flattened pixels: the Hessian is `A^T (diag p - p p^T) A`, of chosen rank and condition."""
 
     def __init__(
         self, shape: tuple[int, int, int], rank: int, condition: float, scale: float, sharpness: float, seed: int

@@ -40,7 +40,7 @@ def network() -> nn.Module:
 
 def photographs(*names: str) -> Tensor:
     """The named files, resized to 256 and cropped to 224, as `[B, 3, 224, 224]` in [0, 1]."""
-    shrink = v2.Compose([v2.Resize(256, v2.InterpolationMode.BICUBIC), v2.CenterCrop(224), v2.ToImage()])
+    shrink = v2.Compose([v2.Resize(256, v2.InterpolationMode.BILINEAR), v2.CenterCrop(224), v2.ToImage()])
     folder = Path(skimage.__file__).parent / "data"
     pictures = [shrink(Image.open(folder / name).convert("RGB")) for name in names]
     return torch.stack([v2.functional.to_dtype(p, torch.float32, scale=True) for p in pictures])

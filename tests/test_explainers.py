@@ -55,7 +55,8 @@ def test_reported_figures_are_those_of_the_definitions() -> None:
         assert torch.equal(result.predicted, probabilities.argmax(1))
         torch.testing.assert_close(result.lambda1.double(), torch.full((3,), 2e-4, dtype=torch.float64))
         for i, image in enumerate(inputs):
-            g, h = reference.gradient(network, image, int(targets[i])), reference.hessian(network, image, int(targets[i]))
+            target = int(targets[i])
+            g, h = reference.gradient(network, image, target), reference.hessian(network, image, target)
             bound = float(result.lambda2_effective[i])
             true = reference.residual(result.maps[i].flatten(), g, h, 2e-4, bound)
             assert float(result.kkt_residual[i]) == pytest.approx(true, rel=1e-3, abs=1e-11)
@@ -83,7 +84,7 @@ def test_confidence_is_the_softmax_of_the_explained_class(target: int | None) ->
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.SiLU])
 @pytest.mark.parametrize("lambda1", [0.0, 5e-3])
 @pytest.mark.parametrize("batch_size", [None, 1])
-def test_smooth_map_is_the_oracles_for_the_mean_hessian(activation: type, lambda1: float, batch_size: int | None) -> None:
+def test_smooth_map_is_the_oracles(activation: type, lambda1: float, batch_size: int | None) -> None:
     network, inputs = networks.small(activation, norm=True), networks.images(2, 3, 5, 4)
     copies = noisy_copies(inputs, 5, 0.2, 7)
     explainer = caso.CASO(

@@ -41,6 +41,10 @@ def plain(x: Tensor, layer: nn.Module) -> Tensor:
     return layer(x)
 
 
+def recurrent(x: Tensor, layer: nn.Module) -> Tensor:
+    return layer(x.flatten(2))[0].unsqueeze(1)
+
+
 def slice_in_place(x: Tensor, _: nn.Module) -> Tensor:
     y = 2 * x
     y[:, 0] *= 1.5
@@ -130,7 +134,7 @@ AWKWARD = {
     "upsampling": front(lambda x, _: nn.functional.interpolate(x, scale_factor=2, mode="bilinear")),
     "pixels sorted": front(lambda x, _: x.flatten(2).sort(2).values.view_as(x)),
     "complex numbers": front(lambda x, _: torch.fft.rfft2(x).abs()),
-    "recurrence": front(lambda x, layer: layer(x.flatten(2))[0].unsqueeze(1), lambda: nn.GRU(30, 4, batch_first=True), 1),
+    "recurrence": front(recurrent, lambda: nn.GRU(30, 4, batch_first=True), 1),
 }
 BATCH_STATISTICS = {"norm with its batch's statistics"}
 

@@ -23,7 +23,7 @@ def test_residual_and_value_are_those_of_the_loops(lambda1: float, dtype: torch.
     bounds = [reference.effective_lambda2(h, 0.5) for _, h, _ in rows]
     g, delta = (torch.stack([row[i] for row in rows]).to(dtype) for i in (0, 2))
     curved = torch.stack([h @ d for _, h, d in rows]).to(dtype)
-    l1, l2 = torch.full((4,), lambda1).double(), torch.tensor(bounds).double()
+    l1, l2 = torch.full((4,), lambda1, dtype=networks.DOUBLE), torch.tensor(bounds, dtype=networks.DOUBLE)
     residuals = objective.kkt_residual(delta, g, curved, l1, l2)
     values = objective.objective(delta, g, curved, l1, l2)
     for i, (gi, h, d) in enumerate(rows):
@@ -34,7 +34,7 @@ def test_residual_and_value_are_those_of_the_loops(lambda1: float, dtype: torch.
 def test_residual_vanishes_at_the_solution_and_nowhere_near_it() -> None:
     for seed in range(4):
         g, h, _ = problem(seed)
-        bound, lambda1 = torch.tensor([reference.effective_lambda2(h, 0.5)]).double(), torch.tensor([0.3]).double()
+        bound, lambda1 = torch.tensor([[reference.effective_lambda2(h, 0.5)], [0.3]], dtype=networks.DOUBLE)
         best = reference.caso(g, h, 0.3, 0.5)
         at = objective.kkt_residual(best[None], g[None], (h @ best)[None], lambda1, bound)
         moved = best + 1e-3
@@ -45,17 +45,17 @@ def test_residual_vanishes_at_the_solution_and_nowhere_near_it() -> None:
 
 def test_image_without_gradient_has_residual_zero_at_the_zero_map_alone() -> None:
     zero, one = torch.zeros(1, 5).double(), torch.ones(1, 5).double()
-    lambdas = torch.tensor([0.1]).double(), torch.tensor([4.0]).double()
+    lambdas = torch.tensor([0.1], dtype=networks.DOUBLE), torch.tensor([4.0], dtype=networks.DOUBLE)
     assert float(objective.kkt_residual(zero, zero, zero, *lambdas)) == 0
     assert float(objective.kkt_residual(one, zero, zero, *lambdas)) > 1
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.2, 10.0])
 def test_soft_threshold_is_the_proximal_operator_of_the_absolute_value(threshold: float) -> None:
-    y = torch.linspace(-2, 2, 41).double()
-    grid = torch.linspace(-3, 3, 60_001).double()
+    y = torch.linspace(-2, 2, 41, dtype=networks.DOUBLE)
+    grid = torch.linspace(-3, 3, 60_001, dtype=networks.DOUBLE)
     cost = 0.5 * (grid - y[:, None]) ** 2 + threshold * grid.abs()
-    result = objective.soft_threshold(y, torch.tensor(threshold).double())
+    result = objective.soft_threshold(y, torch.tensor(threshold, dtype=networks.DOUBLE))
     torch.testing.assert_close(result, grid[cost.argmin(1)], rtol=0, atol=1.1e-4)
     torch.testing.assert_close(result, reference.soft(y, threshold), rtol=1e-12, atol=1e-15)
     assert torch.equal(result == 0, y.abs() <= threshold)

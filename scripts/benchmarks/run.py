@@ -95,8 +95,8 @@ class _Record:
 def measure(network: nn.Module, images: Tensor, size: int, quick: bool, say: Say) -> dict[str, Any]:
     """Measure all methods at one batch size.
 
-    The unit is timed before and after each timing of a method, and their mean is what it is divided by, so that a
-    machine whose speed drifts does not favour any method.
+    The unit is timed before and after each timing of a method, and what a method took is divided by the middle one of
+    these two and of the run's median, so that a machine whose speed drifts does not favour any method.
 
     Args:
         network: in eval mode, on its device.
@@ -142,7 +142,8 @@ def measure(network: nn.Module, images: Tensor, size: int, quick: bool, say: Say
             taken, result = seconds(call, device, 1 if record.method.heavy else 3)
             after = unit(chunk, targets)
             record.seconds.append(taken)
-            record.gradients.append(2 * taken / (before + after))
+            # The third keeps one stalled measurement of the unit from passing for a fast method.
+            record.gradients.append(taken / median((before, after, median(units))))
             record.figures.append(figures(result))
             if hasattr(result, "explanations"):
                 verified.append(true_residuals(network, chunk, targets, result).cpu())

@@ -1,4 +1,4 @@
-"""One thread for these tests: many tiny convolutions, where threads that wait for each other cost more than they give."""
+"""One thread for these tests: tiny convolutions, where waiting threads cost more than they give."""
 
 from collections.abc import Iterator
 

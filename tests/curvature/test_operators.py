@@ -93,5 +93,3 @@ def test_product_is_linear_and_symmetric_and_keeps_images_apart(name: str) -> No
     alone[1] = u[1]
     torch.testing.assert_close(operator.product(alone).detach()[1], hu[1], rtol=1e-9, atol=1e-12)
     assert (operator.product(alone).detach()[[0, 2]] == 0).all()
-
-

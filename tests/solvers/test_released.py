@@ -12,16 +12,21 @@ LAMBDA2 = 1.0
 OPTIMISERS = ["proximal", "sgd", "adam", "lbfgs"]
 
 
-def wanted(lambda1: float) -> torch.Tensor:
-    return torch.stack([reference.second_order_map(NETWORK, image, 1, lambda1, LAMBDA2) for image in IMAGES])
+def wanted(lambda1: float, result: caso.Explanation) -> torch.Tensor:
+    """The oracle's maps for the penalty that ten power iterations led to, which need not be the exact one."""
+    maps = []
+    for image, bound in zip(IMAGES, result.lambda2_effective.tolist(), strict=True):
+        g, h = reference.gradient(NETWORK, image, 1), reference.hessian(NETWORK, image, 1)
+        maps.append(reference.caso(g, h, lambda1, bound - reference.effective_lambda2(h, 0.0)).view_as(image))
+    return torch.stack(maps)
 
 
 @pytest.mark.parametrize("lambda1", [0.0, 0.01, 0.1])
 def test_many_proximal_steps_reach_the_oracle(lambda1: float) -> None:
     explainer = caso.CASO(NETWORK, lambda1=lambda1, lambda2=LAMBDA2, solver="proximal", n_iter=2000, tol=1e-9)
     result = explainer.explain(IMAGES, 1)
-    expected = wanted(lambda1)
-    assert (result.maps - expected).norm() <= 1e-3 * expected.norm()
+    expected = wanted(lambda1, result)
+    assert (result.maps - expected).norm() <= 1e-6 * expected.norm()
     assert ((result.maps == 0) == (expected == 0)).double().mean() > 0.95
 
 
@@ -29,8 +34,9 @@ def test_many_proximal_steps_reach_the_oracle(lambda1: float) -> None:
 def test_torch_optimisers_approach_the_smooth_map(solver: str) -> None:
     lr = {"sgd": 0.05, "adam": 0.003, "lbfgs": 0.5}[solver]
     explainer = caso.CASO(NETWORK, lambda1=0.0, lambda2=LAMBDA2, solver=solver, n_iter=400, lr=lr, tol=1e-9)
-    expected = wanted(0.0)
-    assert (explainer.explain(IMAGES, 1).maps - expected).norm() <= 2e-2 * expected.norm()
+    result = explainer.explain(IMAGES, 1)
+    expected = wanted(0.0, result)
+    assert (result.maps - expected).norm() <= 2e-2 * expected.norm()
 
 
 @pytest.mark.parametrize("lambda1", [0.0, 0.01])
