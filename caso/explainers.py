@@ -159,7 +159,9 @@ class _Explainer:
         """
         _require(0 <= sparsity <= 1, "sparsity", sparsity, "between 0 and 1")
         wanted = {"krylov": 2, "closed_form": 1}.get(self.solver) == self.order
-        _require(wanted, "solver", self.solver, "krylov (second order) or closed_form (first) to find lambda1 by sparsity")
+        _require(
+            wanted, "solver", self.solver, "krylov (second order) or closed_form (first) to find lambda1 by sparsity"
+        )
         return self._explained(
             inputs, target, lambda problem: solve_for_sparsity(problem, sparsity, self.lambda2, self.tol, self.order)
         ).explanations[0]
@@ -198,9 +200,7 @@ class _Explainer:
             parts = self._chunks.map(lambda rows: self._chunk(images[rows], targets[rows], work), len(images))
         return PathExplanation.join([part for part in parts]) if inputs.dtype == images.dtype else _cast(parts, inputs)
 
-    def _chunk(
-        self, images: Tensor, target: Tensor, work: Callable[[Linearisation], Solution]
-    ) -> PathExplanation:
+    def _chunk(self, images: Tensor, target: Tensor, work: Callable[[Linearisation], Solution]) -> PathExplanation:
         if self.smooth:
             logits = self._logits(images)
             target = torch.where(target < 0, logits.argmax(-1), target)

@@ -45,10 +45,7 @@ def smoothed(
         at_once: copies of the whole batch in one pass, at least 1.
     """
     n, batch = copies.shape[:2]
-    parts = [
-        linearise(part.flatten(0, 1), target.repeat(len(part)))
-        for part in copies.split(max(1, at_once))
-    ]
+    parts = [linearise(part.flatten(0, 1), target.repeat(len(part))) for part in copies.split(max(1, at_once))]
 
     def mean(of: Callable[[Linearisation], Tensor], size: int) -> Tensor:
         total: Tensor | None = None

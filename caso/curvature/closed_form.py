@@ -47,6 +47,4 @@ def closed_form(network: Callable[[Tensor], Tensor], inputs: Tensor, target: Ten
 
         return product
 
-    return Linearisation(
-        logits, gradient, product_of(factors), lambda chosen: product_of(factors[chosen]), factors
-    )
+    return Linearisation(logits, gradient, product_of(factors), lambda chosen: product_of(factors[chosen]), factors)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -33,7 +34,10 @@ def _hardtanh_pull(cotangent: Tensor, kept: Tensor, low: float, high: float) -> 
     return cotangent * ((kept > low) & (kept < high))
 
 
-_MASKED = {aten.threshold_backward.default: _relu_pull, aten.hardtanh_backward.default: _hardtanh_pull}
+_MASKED: dict[Any, Callable[..., Any]] = {
+    aten.threshold_backward.default: _relu_pull,
+    aten.hardtanh_backward.default: _hardtanh_pull,
+}
 """Derivatives that read only on which side a unit is: written so that a mask is kept, not the activation."""
 
 _REPEATED = {aten.gt.Scalar, aten.lt.Scalar, aten.bitwise_and.Tensor, aten.logical_and.default}
@@ -49,7 +53,9 @@ def _simplify(graph: fx.Graph) -> None:
             same = node.args[0]
         elif node.target is aten.add.Tensor and not node.kwargs:
             zero = [isinstance(a, fx.Node) and a.target is aten.zeros_like.default for a in node.args]
-            alike = [isinstance(a, fx.Node) and str(a.meta["val"].shape) == str(node.meta["val"].shape) for a in node.args]
+            alike = [
+                isinstance(a, fx.Node) and str(a.meta["val"].shape) == str(node.meta["val"].shape) for a in node.args
+            ]
             if zero[0] and alike[1]:
                 same = node.args[1]
             elif zero[1] and alike[0]:
@@ -232,7 +238,11 @@ class Traced:
 
 
 def trace(
-    operator_: Operator, name: str, network: Callable[[Tensor], Tensor], inputs: Tensor, layout: Callable[[Tensor], Tensor]
+    operator_: Operator,
+    name: str,
+    network: Callable[[Tensor], Tensor],
+    inputs: Tensor,
+    layout: Callable[[Tensor], Tensor],
 ) -> Traced:
     """Trace an operator on a captured network and split it into primal and tangent part.
 
@@ -260,9 +270,9 @@ def trace(
             with x.fake_mode:  # type: ignore[attr-defined]
                 target = torch.zeros(x.shape[0], dtype=torch.long, device=x.device)
                 v = torch.empty_like(x)
-            graph = make_fx(
-                whole, tracing_mode="symbolic", decomposition_table=_MASKED, _allow_non_fake_inputs=True
-            )(x, target, v)
+            graph = make_fx(whole, tracing_mode="symbolic", decomposition_table=_MASKED, _allow_non_fake_inputs=True)(
+                x, target, v
+            )
         _simplify(graph.graph)
         _make_masks_early(graph.graph)
         for node in graph.graph.nodes:

@@ -70,9 +70,7 @@ def evaluation_copy(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     Raises:
         TypeError: the model cannot be copied.
     """
-    memo: dict[int, object] = {
-        id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()
-    }
+    memo: dict[int, object] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()}
     memo |= {id(b): b.detach() for b in model.buffers()}
     try:
         duplicate = copy.deepcopy(model, memo)

@@ -55,9 +55,7 @@ def make_functional(graph: fx.Graph) -> None:
         packet = getattr(aten, name.removesuffix("_"), None)
         if packet is None or overload not in packet.overloads():
             raise NotCapturable(f"{node.target} has no functional twin")
-        mutated.replace_all_uses_with(
-            node, delete_user_cb=lambda user, at=order, here=node: at[user] > at[here]
-        )
+        mutated.replace_all_uses_with(node, delete_user_cb=lambda user, at=order, here=node: at[user] > at[here])
         node.target = getattr(packet, overload)
     for node in list(graph.nodes):
         # Average pooling to one pixel restates its strides in channels_last; the values are its input's.

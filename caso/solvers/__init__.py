@@ -50,14 +50,23 @@ def solve(
 
 def _beside(solutions: list[Solution]) -> Solution:
     """Solutions of one value each, put side by side as a path."""
-    joined = {
-        name: torch.cat([getattr(s, name) for s in solutions], 1)
-        for name in ("maps", "lambda1", "lambda2_effective", "kkt_residual", "floor")
-    }
-    first = solutions[0]
-    listed = {
-        name: [sum(parts, []) for parts in zip(*(getattr(s, name) for s in solutions), strict=True)]
-        for name in ("status", "certificate")
-    }
-    hvps = torch.stack([s.hvps for s in solutions]).sum(0)
-    return Solution(**joined, **listed, lambda_max=first.lambda_max, lambda_max_error=first.lambda_max_error, hvps=hvps)
+
+    def along(name: str) -> Tensor:
+        return torch.cat([getattr(s, name) for s in solutions], 1)
+
+    def listed(name: str) -> list[list[str]]:
+        images = zip(*(getattr(s, name) for s in solutions), strict=True)
+        return [[entry for part in image for entry in part] for image in images]
+
+    return Solution(
+        maps=along("maps"),
+        lambda1=along("lambda1"),
+        lambda2_effective=along("lambda2_effective"),
+        lambda_max=solutions[0].lambda_max,
+        lambda_max_error=solutions[0].lambda_max_error,
+        kkt_residual=along("kkt_residual"),
+        floor=along("floor"),
+        hvps=torch.stack([s.hvps for s in solutions]).sum(0),
+        status=listed("status"),
+        certificate=listed("certificate"),
+    )

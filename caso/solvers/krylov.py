@@ -169,7 +169,9 @@ class KrylovRun:
             size = norms(batch.delta) / batch.norm
             outside, share = basis.outside(batch.delta)
 
-            vague = ~frozen & (spectrum.error > torch.minimum(_EIGENVALUE_TOLERANCE * spectrum.largest.abs(), tol / size))
+            vague = ~frozen & (
+                spectrum.error > torch.minimum(_EIGENVALUE_TOLERANCE * spectrum.largest.abs(), tol / size)
+            )
             # A part outside that is at rounding level, or too small to matter, leaves nothing to be learnt.
             inside = (share <= eps) | (share * spectrum.values.abs().amax(1) * size <= 0.05 * tol)
             if may_bound:

@@ -15,8 +15,9 @@ from caso.runner.models.classifier import Classifier, ModelSource, Normalize, ch
 from caso.runner.models.geometry import ResizeAndCrop
 from caso.runner.models.resnet import imagenet_names
 
-# The weights' own geometry: 224 pixels are 0.875 of the resized side.
-_GEOMETRY = ResizeAndCrop(resize=256, crop=224, resample=Image.Resampling.BICUBIC)
+# Size and crop are the weights' own; the resampling is that of the paper's released program, which resized bilinearly.
+# The weights were trained with bicubic resizing: the confidences differ by a few hundredths (coffee 0.957 to 0.951).
+_GEOMETRY = ResizeAndCrop(resize=256, crop=224, resample=Image.Resampling.BILINEAR)
 
 
 def efficientnet_lite0(options: Any) -> ModelSource:
