@@ -10,14 +10,35 @@ import torch
 from torch import Tensor
 
 
-class _Joined:
-    """Dataclasses whose tensors and lists have one entry an image."""
+@dataclass(frozen=True)
+class _Figures:
+    """What is known of maps; the tensors and lists have one entry an image."""
+
+    maps: Tensor
+    target: Tensor
+    predicted: Tensor
+    confidence: Tensor
+    lambda1: Tensor
+    lambda2_effective: Tensor
+    lambda_max: Tensor
+    lambda_max_error: Tensor
+    sparsity: Tensor
+    kkt_residual: Tensor
+    error_bound: Tensor
+    floor: Tensor
+    hvps: Tensor
+    status: list[Any]
+    certificate: list[Any]
+    curvature: str
+    curvature_exact: bool | None
+    evidence: str
+    solver: str
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
         """Put the images of several results behind one another."""
         joined: dict[str, Any] = {}
-        for one in fields(parts[0]):  # type: ignore[arg-type]
+        for one in fields(cls):
             values = [getattr(part, one.name) for part in parts]
             if isinstance(values[0], Tensor):
                 joined[one.name] = torch.cat(values)
@@ -28,8 +49,7 @@ class _Joined:
         return cls(**joined)
 
 
-@dataclass(frozen=True)
-class Explanation(_Joined):
+class Explanation(_Figures):
     """Maps of a batch at one value of lambda1.
 
     Attributes:
@@ -44,8 +64,9 @@ class Explanation(_Joined):
         sparsity: fraction of exact zeros, `[B]`, from 0 to 1.
         kkt_residual: norm of the violation of the optimality conditions over that of the gradient, `[B]`; see
             `caso.objective.kkt_residual`.
-        error_bound: on the Euclidean distance between the map and the solution, `residual * |g| / lambda2`, `[B]`.
-        floor: estimate of the residual that rounding alone leaves, `[B]`.
+        error_bound: on the Euclidean distance between the map and the solution, `(residual + floor) |g| / lambda2`,
+            `[B]`.
+        floor: estimate of the residual that rounding alone leaves, and so of the residual's own error, `[B]`.
         hvps: Hessian-vector products taken, `[B]`.
         status: "converged", "floor", "stopped" or "not_finite"; see `caso.solvers.solution`. B entries.
         certificate: "product" where the residual comes from true products, "bound" where it is bounded. B entries.
@@ -55,54 +76,13 @@ class Explanation(_Joined):
         solver: by name.
     """
 
-    maps: Tensor
-    target: Tensor
-    predicted: Tensor
-    confidence: Tensor
-    lambda1: Tensor
-    lambda2_effective: Tensor
-    lambda_max: Tensor
-    lambda_max_error: Tensor
-    sparsity: Tensor
-    kkt_residual: Tensor
-    error_bound: Tensor
-    floor: Tensor
-    hvps: Tensor
-    status: list[str]
-    certificate: list[str]
-    curvature: str
-    curvature_exact: bool | None
-    evidence: str
-    solver: str
 
-
-@dataclass(frozen=True)
-class PathExplanation(_Joined):
+class PathExplanation(_Figures):
     """Maps of a batch at L values of lambda1, ascending.
 
     Attributes are those of `Explanation`; `maps` are `[B, L, ...]`, and `lambda1`, `lambda2_effective`, `sparsity`,
     `kkt_residual`, `error_bound`, `floor` are `[B, L]`, `status` and `certificate` have L entries an image.
     """
-
-    maps: Tensor
-    target: Tensor
-    predicted: Tensor
-    confidence: Tensor
-    lambda1: Tensor
-    lambda2_effective: Tensor
-    lambda_max: Tensor
-    lambda_max_error: Tensor
-    sparsity: Tensor
-    kkt_residual: Tensor
-    error_bound: Tensor
-    floor: Tensor
-    hvps: Tensor
-    status: list[list[str]]
-    certificate: list[list[str]]
-    curvature: str
-    curvature_exact: bool | None
-    evidence: str
-    solver: str
 
     @property
     def explanations(self) -> list[Explanation]:

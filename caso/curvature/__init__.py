@@ -11,6 +11,7 @@ from caso.curvature.linearisation import Linearisation
 from caso.curvature.tracing import Operator, Traced
 from caso.curvature.tracing import trace as _trace
 from caso.network import Prepared
+from caso.network.functional import NotCapturableError
 
 __all__ = ["OPERATORS", "Linearisation", "Traced", "choose", "linearise", "trace"]
 
@@ -45,11 +46,9 @@ def trace(network: Prepared, inputs: Tensor, name: str = "auto") -> Traced:
     """Trace the operator of that name for images of the shape, dtype and device of `inputs`.
 
     Raises:
-        NotCapturable: the network was not captured, or its derivative cannot be.
+        NotCapturableError: the network was not captured, or its derivative cannot be.
     """
-    from caso.network.functional import NotCapturable
-
     name = choose(network, name)
     if not network.captured:
-        raise NotCapturable(network.evidence)
+        raise NotCapturableError(network.evidence)
     return _trace(OPERATORS[name], name, network, inputs, network.layout)

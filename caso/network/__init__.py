@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from caso.network.capture import capture
-from caso.network.functional import NotCapturable
+from caso.network.functional import NotCapturableError
 from caso.network.linearity import why_not_piecewise_linear
 
 __all__ = ["Prepared", "evaluation_copy", "fingerprint", "prepare"]
@@ -97,7 +97,7 @@ def prepare(model: nn.Module, inputs: Tensor) -> Prepared:
     duplicate = evaluation_copy(model, inputs.dtype)
     try:
         module, channels_last = capture(duplicate, inputs)
-    except NotCapturable as error:
+    except NotCapturableError as error:
         _log.info("%s runs as it is: %s", type(model).__name__, error)
         return Prepared(duplicate, False, False, f"not captured as a graph: {error}")
     obstacle = why_not_piecewise_linear(module.graph)

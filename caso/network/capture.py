@@ -14,7 +14,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from caso.network.folding import fold_batch_norm, use_lean_convolutions
-from caso.network.functional import NotCapturable, make_functional
+from caso.network.functional import NotCapturableError, make_functional
 
 _EXAMPLE_BATCH = 3
 """Any number but 0 and 1, which PyTorch's symbolic shapes treat as special."""
@@ -61,7 +61,7 @@ def capture(module: nn.Module, inputs: Tensor) -> tuple[fx.GraphModule, bool]:
         the graph, and whether it is laid out for channels_last inputs.
 
     Raises:
-        NotCapturable: with the reason.
+        NotCapturableError: with the reason.
     """
     channels_last = pays_channels_last(module, inputs)
     example = inputs.new_empty(_EXAMPLE_BATCH, *inputs.shape[1:])
@@ -72,15 +72,15 @@ def capture(module: nn.Module, inputs: Tensor) -> tuple[fx.GraphModule, bool]:
             fake = symbolic_batch(example)
             traced = make_fx(module, tracing_mode="symbolic", _allow_non_fake_inputs=True)(fake)
     except Exception as error:
-        # Anything the user's own code may raise under tracing: it then runs as it is, and says so itself if it is wrong.
+        # Whatever the user's code raises under tracing: it then runs as it is, and if it is wrong it says so itself.
         lines = str(error).strip().splitlines()
-        raise NotCapturable(f"{type(error).__name__}: {lines[0] if lines else ''}") from error
+        raise NotCapturableError(f"{type(error).__name__}: {lines[0] if lines else ''}") from error
     output = next(n for n in reversed(traced.graph.nodes) if n.op == "output")
     value = getattr(output.args[0], "meta", {}).get("val") if isinstance(output.args[0], fx.Node) else None
     if value is None or value.dim() != 2 or isinstance(value.shape[1], torch.SymInt):
-        raise NotCapturable("its output is not one tensor of logits [B, K] for every batch size B")
+        raise NotCapturableError("its output is not one tensor of logits [B, K] for every batch size B")
     if not isinstance(value.shape[0], torch.SymInt):
-        raise NotCapturable("its batch size is fixed")
+        raise NotCapturableError("its batch size is fixed")
     make_functional(traced.graph)
     fold_batch_norm(traced)
     use_lean_convolutions(traced, channels_last)

@@ -9,7 +9,7 @@ from torch import Tensor, fx
 from torch.ops import aten
 
 from caso.network.convolution import convolution
-from caso.network.functional import NotCapturable
+from caso.network.functional import NotCapturableError
 
 _BATCH_NORMS = {
     aten._native_batch_norm_legit_no_training.default: None,
@@ -25,7 +25,7 @@ def _constant(module: fx.GraphModule, node: object) -> Tensor | None:
     if node is None:
         return None
     if not isinstance(node, fx.Node) or node.op != "get_attr":
-        raise NotCapturable("a batch normalisation whose statistics depend on the input")
+        raise NotCapturableError("a batch normalisation whose statistics depend on the input")
     value: Tensor = operator.attrgetter(str(node.target))(module)
     return value.detach()
 
@@ -39,11 +39,11 @@ def _insert(module: fx.GraphModule, before: fx.Node, name: str, value: Tensor) -
 def fold_batch_norm(module: fx.GraphModule) -> None:
     """Replace each batch normalisation by what it is in evaluation: an affine map of each channel.
 
-    Behind a convolution that nobody else reads, the affine map goes into its weights; elsewhere it becomes a product and
-    a sum. Sums are formed in float64, so folding itself adds no rounding but the final one.
+    Behind a convolution that nobody else reads, the affine map goes into its weights; elsewhere it becomes a product
+    and a sum. Sums are formed in float64, so folding itself adds no rounding but the final one.
 
     Raises:
-        NotCapturable: a batch normalisation uses the statistics of its batch.
+        NotCapturableError: a batch normalisation uses the statistics of its batch.
     """
     graph = module.graph
     for index, node in enumerate(list(graph.nodes)):
@@ -51,10 +51,11 @@ def fold_batch_norm(module: fx.GraphModule) -> None:
             continue
         flag = _BATCH_NORMS[node.target]
         if flag is not None and node.args[flag]:
-            raise NotCapturable("a batch normalisation uses the statistics of its batch")
+            raise NotCapturableError("a batch normalisation uses the statistics of its batch")
         source, eps = node.args[0], node.args[-1]
         gamma, beta, mean, variance = (_constant(module, a) for a in node.args[1:5])
-        assert mean is not None and variance is not None
+        assert mean is not None
+        assert variance is not None
         scale = (variance.double() + eps).rsqrt()
         scale = scale if gamma is None else scale * gamma.double()
         shift = -mean.double() * scale if beta is None else beta.double() - mean.double() * scale

@@ -7,7 +7,7 @@ from torch._ops import OpOverload
 from torch.ops import aten
 
 
-class NotCapturable(Exception):
+class NotCapturableError(Exception):
     """The network cannot be represented as one graph; the message says why."""
 
 
@@ -39,7 +39,7 @@ def make_functional(graph: fx.Graph) -> None:
     memory through another view afterwards, which is checked.
 
     Raises:
-        NotCapturable: a mutation is seen through another view, or has no functional twin.
+        NotCapturableError: a mutation is seen through another view, or has no functional twin.
     """
     for node in list(graph.nodes):
         if not isinstance(node.target, OpOverload) or not node.target._schema.is_mutable:
@@ -50,11 +50,11 @@ def make_functional(graph: fx.Graph) -> None:
         for other in graph.nodes:
             shares = order[other] < order[node] and other is not mutated and _root(other) is root
             if shares and any(order[u] > order[node] for u in other.users):
-                raise NotCapturable(f"{node.target} writes to memory that is read through another view")
+                raise NotCapturableError(f"{node.target} writes to memory that is read through another view")
         name, overload = node.target._schema.name.split("::")[1], node.target._overloadname
         packet = getattr(aten, name.removesuffix("_"), None)
         if packet is None or overload not in packet.overloads():
-            raise NotCapturable(f"{node.target} has no functional twin")
+            raise NotCapturableError(f"{node.target} has no functional twin")
         mutated.replace_all_uses_with(node, delete_user_cb=lambda user, at=order, here=node: at[user] > at[here])
         node.target = getattr(packet, overload)
     for node in list(graph.nodes):

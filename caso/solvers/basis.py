@@ -93,7 +93,7 @@ class Spectrum:
         values: Ritz values, ascending, `[B, m]`.
         largest: estimate of `lambda_max`, `[B]`, not above it but for rounding.
         error: estimate of its error, `[B]`.
-        residual: `H u - largest u`, u the leading Ritz vector: `[B, d]`; the direction in which Krylov's method goes on.
+        residual: `H u - largest u`, u the leading Ritz vector, `[B, d]`: where Krylov's method goes on.
         signs: `[B, m]` in {-1, 0, 1}.
         mix: `[B, m, m]`; `W = mix @ HV` are the factors of the approximation `W' diag(signs) W`.
     """

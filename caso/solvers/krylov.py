@@ -7,10 +7,10 @@ solution's own residual known, which certifies it, and if that is too large impr
 was wrong. A certificate therefore costs no product of its own.
 
 On a path the approximation is kept from value to value. Where the solution hardly leaves the known subspace, its
-residual is bounded by `|H - H_approx| * |part outside|`, the first factor being twice what the last product measured (the
-largest that any measured, where the solution has just been improved at the same value: what is left outside then is what
-the approximation knows least). As soon as the bound exceeds the tolerance, that is, where it is largest, a true product
-takes its place.
+residual is bounded by `|H - H_approx| * |part outside|`, the first factor being twice what the last product measured
+(the largest that any measured, where the solution has just been improved at the same value: what is left outside then
+is what the approximation knows least). As soon as the bound exceeds the tolerance, that is, where it is largest, a true
+product takes its place.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class KrylovRun:
     """One call of [`krylov`][caso.solvers.krylov.krylov]."""
 
     def __init__(self, problem: Linearisation, lambda1: Tensor, lambda2: float, tol: float) -> None:
+        """Set up the images that have a gradient; the others are done."""
         gradient = problem.gradient.flatten(1)
         self.problem, self.shape, self.tol, self.lambda2 = problem, problem.gradient.shape[1:], tol, lambda2
         self.solution = Solution.empty(gradient, lambda1, lambda2)

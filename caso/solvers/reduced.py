@@ -1,9 +1,9 @@
 """The whole problem in as many unknowns as the Hessian's approximation has directions.
 
 With `H ~ W' diag(s) W` (`W` `[m, d]`, signs `s`), the optimality conditions read `D = soft(g + W'z, lambda1) / l2` with
-`z = diag(s) W D`, that is, `F(z) = z - diag(s) W soft(g + W'z, lambda1) / l2 = 0`: m equations, piecewise linear, solved by
-semismooth Newton steps that touch no network. (For the principle: Becker and Fadili, "A quasi-Newton proximal splitting
-method", 2012.)
+`z = diag(s) W D`, that is, `F(z) = z - diag(s) W soft(g + W'z, lambda1) / l2 = 0`: m equations, piecewise linear,
+solved by semismooth Newton steps that touch no network. (For the principle: Becker and Fadili, "A quasi-Newton proximal
+splitting method", 2012.)
 """
 
 from __future__ import annotations
