@@ -18,7 +18,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from caso.curvature.linearisation import Linearisation
 from caso.curvature.splitting import MASKED, Split, split
-from caso.network.capture import _EXAMPLE_BATCH, differentiable_kernels, symbolic_batch
+from caso.network.capture import _EXAMPLE_BATCH, batch_is_free, differentiable_kernels, symbolic_batch
 from caso.network.functional import NotCapturableError
 
 Operator = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], Linearisation]
@@ -92,6 +92,8 @@ def trace(
             graph = make_fx(whole, tracing_mode="symbolic", decomposition_table=MASKED, _allow_non_fake_inputs=True)(
                 x, target, v
             )
+        if not batch_is_free(x):
+            raise NotCapturableError("its derivative fixes the batch size")
         for node in graph.graph.nodes:
             if isinstance(node.target, OpOverload) and node.target._schema.is_mutable:
                 raise NotCapturableError(f"its derivative writes in place ({node.target})")

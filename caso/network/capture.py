@@ -5,9 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._decomp import get_decompositions
 from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
@@ -19,12 +21,21 @@ from caso.network.functional import NotCapturableError, make_functional
 _EXAMPLE_BATCH = 3
 """Any number but 0 and 1, which PyTorch's symbolic shapes treat as special."""
 
+_DECOMPOSED: dict[Any, Any] = dict(get_decompositions([torch.ops.aten.native_group_norm, torch.ops.aten.hardsigmoid]))
+"""Written out: PyTorch's derivative of the first fixes the batch size, and of the second it has no second one."""
+
 
 def symbolic_batch(example: Tensor, mode: FakeTensorMode | None = None) -> Tensor:
     """A tensor without data, like `example` but with a batch size that is a symbol."""
     mode = mode or FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
     dynamic = [DimDynamic.DYNAMIC] + [DimDynamic.STATIC] * (example.dim() - 1)
     return mode.from_tensor(example, symbolic_context=StatelessSymbolicContext(dynamic_sizes=dynamic))
+
+
+def batch_is_free(fake: Tensor) -> bool:
+    """Whether tracing left the batch size of `fake` a symbol, and did not fix it to the example's."""
+    size: Any = fake.shape[0]
+    return isinstance(size, torch.SymInt) and not size.node.expr.is_number
 
 
 @contextmanager
@@ -70,7 +81,9 @@ def capture(module: nn.Module, inputs: Tensor) -> tuple[fx.GraphModule, bool]:
     try:
         with torch.no_grad(), differentiable_kernels():
             fake = symbolic_batch(example)
-            traced = make_fx(module, tracing_mode="symbolic", _allow_non_fake_inputs=True)(fake)
+            traced = make_fx(
+                module, tracing_mode="symbolic", decomposition_table=_DECOMPOSED, _allow_non_fake_inputs=True
+            )(fake)
     except Exception as error:
         # Whatever the user's code raises under tracing: it then runs as it is, and if it is wrong it says so itself.
         lines = str(error).strip().splitlines()
@@ -79,7 +92,7 @@ def capture(module: nn.Module, inputs: Tensor) -> tuple[fx.GraphModule, bool]:
     value = getattr(output.args[0], "meta", {}).get("val") if isinstance(output.args[0], fx.Node) else None
     if value is None or value.dim() != 2 or isinstance(value.shape[1], torch.SymInt):
         raise NotCapturableError("its output is not one tensor of logits [B, K] for every batch size B")
-    if not isinstance(value.shape[0], torch.SymInt):
+    if not batch_is_free(fake) or not isinstance(value.shape[0], torch.SymInt):
         raise NotCapturableError("its batch size is fixed")
     make_functional(traced.graph)
     fold_batch_norm(traced)
