@@ -121,8 +121,8 @@ def remarks(record: dict[str, Any]) -> list[str]:
         hvps = rows["CASO, paper's algorithm"]["hvps_median"]
         whole = 1 + hvps * cost["HVP: double backward, user's network"]
         lines.append(
-            f"the paper's algorithm took {hvps:g} products, here through the prepared network; by double backward through "
-            f"the network as it is, as the released code does, they would take about {whole:.0f} gradients, "
+            f"the paper's algorithm took {hvps:g} products, here through the prepared network; by double backward "
+            f"through the network as it is, as the released code does it, they would take {whole:.0f} gradients, "
             f"of which CASO is {cost['CASO'] / whole:.3f}"
         )
     lines.append(f"a path of 20 values is {cost['CASO, path of 20'] / cost['CASO']:.2f} of one map")

@@ -71,7 +71,7 @@ def caso(g: Tensor, h: Tensor, lambda1: float, lambda2: float, steps: int = 200_
     for _ in range(steps):
         before = delta
         delta = soft(delta + step * (g + h @ delta - bound * delta), step * lambda1)
-        if (delta - before).norm() <= 1e-15 * delta.norm():
+        if (delta - before).norm() <= 1e-14 * delta.norm():
             break
     return delta
 
