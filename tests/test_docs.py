@@ -1,0 +1,167 @@
+"""The pages hold what they promise: links, images, commands, keys, columns."""
+
+import itertools
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+import caso
+from caso.runner import sweep
+from caso.runner.checks import check
+from caso.runner.schema import register
+from caso.runner.store import COLUMNS, Store
+from caso.solvers import solution
+from tests import networks
+from tests.conftest import CONF, ROOT
+
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
+    (ROOT / "docs").glob("*.md")
+)
+RESULTS = ROOT / "docs" / "results.md"
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def prose(page: Path) -> str:
+    """A page without its blocks of code."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"^    .*$", "", text, flags=re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """Links to a page's headings, as the usual viewers make them."""
+    titles = re.findall(r"^#+ (.*)$", prose(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def section(page: Path, heading: str) -> str:
+    return re.split(r"^#+ ", page.read_text().split(f"## {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of a page's tables whose rows begin with code."""
+    lines = [line for line in text.splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def commands() -> list[str]:
+    found = []
+    for page in PAGES:
+        blocks = re.findall(r"^ *(python run\.py.*)$", page.read_text(), flags=re.MULTILINE)
+        found += blocks + re.findall(r"`(python run\.py [^`\n]*)`", page.read_text())
+    return sorted({command for command in found if "group=choice" not in command})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_and_images_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    assert targets or page.name == "CHANGELOG.md"
+    for target in targets:
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        leads_to = (page.parent / path).resolve() if path else page
+        assert leads_to.is_file(), target
+        assert leads_to.is_relative_to(ROOT), target
+        if anchor:
+            assert anchor in anchors(leads_to), target
+
+
+def test_every_image_is_shown_and_small() -> None:
+    text = "".join(page.read_text() for page in PAGES)
+    for image in (ROOT / "docs" / "images").iterdir():
+        assert f"images/{image.name}" in text
+        assert image.stat().st_size <= 400_000, image.name
+
+
+def test_the_first_commands_are_targets() -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    blocks = re.findall(r"^    (.*)$", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+    assert blocks[:2] == ["make demo", "make test"]
+    for page in PAGES:
+        used = re.findall(r"^    make (\w+)|`make (\w+)`", page.read_text(), flags=re.MULTILINE)
+        for target in (first or second for first, second in used):
+            assert target in targets
+    assert "run.py order=second lambda1=1e-4" in (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_composes(command: str) -> None:
+    overrides = [word for word in shlex.split(command, comments=True)[2:] if not word.startswith("-")]
+    register()
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    assert not any(o.is_sweep_override() for o in parsed) or " -m " in command
+    each = [
+        [f"{o.key_or_group}={value}" for value in o.sweep_string_iterator()] if o.is_sweep_override() else [given]
+        for o, given in zip(parsed, overrides, strict=True)
+    ]
+    with initialize_config_dir(str(CONF), version_base=None):
+        for job in itertools.product(*each):
+            check(compose("config", overrides=list(job)))
+
+
+def test_the_options_table_has_every_key_and_its_default() -> None:
+    register()
+    with initialize_config_dir(str(CONF), version_base=None):
+        cfg = compose("config")
+    table = {key.strip("`"): default.strip("`") for key, default, *_ in rows(section(ROOT / "README.md", "Options"))}
+    assert set(table) == set(map(str, cfg)) - {"metrics"} | {"hydra.run.dir"}
+    for folder in (path for path in CONF.iterdir() if path.is_dir() and path.name not in ("experiment", "metrics")):
+        assert (folder / f"{table.pop(folder.name)}.yaml").is_file()
+    assert yaml.safe_load((CONF / "config.yaml").read_text())["hydra"]["run"]["dir"].startswith("outputs/")
+    del table["hydra.run.dir"]
+    for key, default in table.items():
+        assert OmegaConf.create(f"value: {default}").value == cfg[key], key
+
+
+def test_the_options_table_has_every_choice() -> None:
+    text = section(ROOT / "README.md", "Options")
+    for path in CONF.glob("*/*.yaml"):
+        assert path.parent.name == "metrics" or f"`{path.stem}`" in text, path.stem
+
+
+def test_the_columns_are_those_that_are_written() -> None:
+    assert [cells[0].strip("`") for cells in rows(section(RESULTS, "Columns"))] == list(COLUMNS)
+
+
+def test_the_columns_of_a_sweep_are_those_that_are_written(tmp_path: Path) -> None:
+    assert [cells[0].strip("`") for cells in rows(section(RESULTS, "Sweeps"))] == list(sweep.gather(tmp_path).columns)
+
+
+def test_the_statuses_are_those_that_exist() -> None:
+    known = {solution.CONVERGED, solution.FLOOR, solution.STOPPED, solution.NOT_FINITE, "unreadable", "error"}
+    assert {cells[0].strip("`") for cells in rows(section(RESULTS, "Statuses"))} == known
+
+
+def test_the_python_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 2
+    monkeypatch.chdir(tmp_path)
+    directory = re.search(r'load_run\("(.*?)"\)', "".join(blocks))
+    assert directory is not None
+    store = Store(Path(directory[1]))
+    store.add({"image": "coffee", "status": "converged"}, torch.ones(3, 2, 2).numpy())
+    store.close()
+    network = networks.small(classes=4)
+    names = {"model": network, "x": networks.images(2, 3, 6, 5)}
+    for block in blocks:
+        exec(block, names)
+    assert names["maps"].shape == names["x"].shape
+    assert names["path"].maps.shape == (2, 20, 3, 6, 5)
+    assert names["coffee"].shape == (3, 2, 2)
+
+
+def test_versions_and_citation_agree() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == caso.__version__
+    assert f"## [{caso.__version__}] - {citation['date-released']}" in (ROOT / "CHANGELOG.md").read_text()
+    assert citation["references"][0]["title"] in (ROOT / "README.md").read_text()
