@@ -76,6 +76,12 @@ def test_links_and_images_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(leads_to), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_files_that_are_named_exist(page: Path) -> None:
+    for path in re.findall(r"`((?:caso|conf|docs|scripts|tests)/[\w./]*)`", page.read_text()):
+        assert (ROOT / path).exists() or "NAME" in path, path
+
+
 def test_every_image_is_shown_and_small() -> None:
     text = "".join(page.read_text() for page in PAGES)
     for image in (ROOT / "docs" / "images").iterdir():
