@@ -83,6 +83,15 @@ class Explainer:
         self.settings = Iteration(n_iter=n_iter, lr=lr, init=init, seed=seed)
         self._chunks = Chunks(batch_size)
 
+    def prepare(self, inputs: Tensor) -> None:
+        """Do now what the first images of a kind would wait for: capture the network, and trace it where that pays.
+
+        Args:
+            inputs: pixels `[B, ...]`; only their number, shape, dtype and device matter.
+        """
+        with _full_precision(inputs.device):
+            self._ready(inputs.detach().to(torch.promote_types(inputs.dtype, torch.float32)))
+
     def attribute(self, inputs: Tensor, target: Target = None) -> Tensor:
         """Maps shaped like `inputs`, as Captum's methods return them; see `explain`."""
         return self.explain(inputs, target).maps
@@ -193,7 +202,7 @@ class Explainer:
             logits = self._logits(images)
             target = torch.where(target < 0, logits.argmax(-1), target)
             copies = noisy_copies(images, self.n_samples, self.stddev, self.seed)
-            at_once = self.n_samples if images.device.type == "cuda" else max(1, 8 // len(images))
+            at_once = max(1, (64 if images.device.type == "cuda" else 8) // len(images))
             problem = smoothed(self._linearise, copies, logits, target, at_once)
         else:
             problem = self._linearise(images, target)

@@ -173,7 +173,6 @@ class CASO(Explainer):
             except NotCapturableError as reason:
                 self._traceable = False
                 _log.info("curvature is not traced: %s", reason)
-        self._ahead += len(inputs)  # what has been seen says what is likely to come
 
     def _logits(self, inputs: Tensor) -> Tensor:
         assert self._network is not None
@@ -182,6 +181,7 @@ class CASO(Explainer):
 
     def _linearise(self, inputs: Tensor, target: Tensor) -> Linearisation:
         assert self._network is not None
+        self._ahead += len(inputs) // (self.n_samples if self.smooth else 1)  # what came says what is likely to come
         if self._traced is not None:
             return self._traced(inputs, target)
         return linearise(self._network, inputs, target, self.curvature)

@@ -11,9 +11,6 @@ import torch
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-CPU_BATCH = 8
-"""On a CPU, larger batches gain nothing: eight images of ImageNet's size already keep it busy."""
-
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that a device or the machine has no memory left."""
@@ -53,27 +50,3 @@ class Chunks:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
         return results
-
-
-def fitting_batch(one: Callable[[], object], device: torch.device, share: float = 0.8) -> int:
-    """A batch size that fits into a device's free memory.
-
-    Args:
-        one: does the work for one image.
-        device: where.
-        share: of the free memory that may be used.
-
-    Returns:
-        at least 1; on a CPU always `CPU_BATCH`.
-    """
-    if device.type != "cuda":
-        return CPU_BATCH
-    one()  # the first run also fills caches that later ones share
-    torch.cuda.synchronize(device)
-    torch.cuda.empty_cache()
-    base = torch.cuda.memory_allocated(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    one()
-    needed = max(1, torch.cuda.max_memory_allocated(device) - base)
-    free, _ = torch.cuda.mem_get_info(device)
-    return max(1, int(share * free / needed))
