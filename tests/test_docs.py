@@ -120,8 +120,8 @@ def test_the_options_table_has_every_key_and_its_default() -> None:
     with initialize_config_dir(str(CONF), version_base=None):
         cfg = compose("config")
     table = {key.strip("`"): default.strip("`") for key, default, *_ in rows(section(ROOT / "README.md", "Options"))}
-    assert set(table) == set(map(str, cfg)) - {"metrics"} | {"hydra.run.dir"}
-    for folder in (path for path in CONF.iterdir() if path.is_dir() and path.name not in ("experiment", "metrics")):
+    assert set(table) == set(map(str, cfg)) | {"hydra.run.dir"}
+    for folder in (path for path in CONF.iterdir() if path.is_dir() and path.name != "experiment"):
         assert (folder / f"{table.pop(folder.name)}.yaml").is_file()
     assert yaml.safe_load((CONF / "config.yaml").read_text())["hydra"]["run"]["dir"].startswith("outputs/")
     del table["hydra.run.dir"]
@@ -132,7 +132,7 @@ def test_the_options_table_has_every_key_and_its_default() -> None:
 def test_the_options_table_has_every_choice() -> None:
     text = section(ROOT / "README.md", "Options")
     for path in CONF.glob("*/*.yaml"):
-        assert path.parent.name == "metrics" or f"`{path.stem}`" in text, path.stem
+        assert f"`{path.stem}`" in text, path.stem
 
 
 def test_the_columns_are_those_that_are_written() -> None:

@@ -119,7 +119,6 @@ class Config:
     order: Any = MISSING
     regularization: Any = MISSING
     solver: Any = MISSING
-    metrics: Any = MISSING
     trainer: Any = MISSING
     logger: Any = MISSING
     experiment: Any = None

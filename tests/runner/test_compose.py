@@ -39,6 +39,13 @@ def test_every_choice_composes_and_passes_the_checks(path: Path) -> None:
         assert cfg[path.parent.name].name if path.parent.name != "trainer" else cfg.trainer.accelerator == path.stem
 
 
+def test_an_experiments_values_hold_and_the_command_line_has_the_last_word() -> None:
+    cfg = composed("experiment=paper_confidence")
+    assert (cfg.lambda1, cfg.magnitude) == (0.0, True)
+    assert composed("experiment=paper_sparsity").order.name == "second"
+    assert composed("experiment=paper_confidence", "lambda1=0.5").lambda1 == 0.5
+
+
 def test_the_schema_and_the_defaults_name_the_same_keys() -> None:
     assert set(composed()) == {field.name for field in dataclasses.fields(Config)}
     assert not OmegaConf.missing_keys(composed())
