@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from caso.curvature import linearise, trace
 from caso.network import prepare
-from caso.network.functional import NotCapturable
+from caso.network.functional import NotCapturableError
 from tests import networks, reference
 
 TARGETS = torch.tensor([2, 0, 5])
@@ -150,7 +150,7 @@ def test_awkward_network_keeps_its_logits_gradient_and_hessian(name: str, rows: 
     prepared = prepare(network, inputs)
     operators = [linearise(prepared, inputs, targets)]
     if prepared.captured:
-        with suppress(NotCapturable):  # the solvers then use the operator above
+        with suppress(NotCapturableError):  # the solvers then use the operator above
             operators.append(trace(prepared, inputs)(inputs, targets))
     after = network.state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before)
