@@ -41,6 +41,13 @@ def require(condition: bool, name: str, value: object, allowed: str) -> None:
         raise ValueError(f"{name}={value!r}: must be {allowed}")
 
 
+def _tensor(values: object, name: str, allowed: str, dtype: torch.dtype | None = None) -> Tensor:
+    try:
+        return torch.as_tensor(values, dtype=dtype)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name}={values!r}: must be {allowed}") from error
+
+
 class Explainer:
     """What CAFO and CASO share."""
 
@@ -66,6 +73,10 @@ class Explainer:
         """Check the arguments; the model is first run when something is explained."""
         if not isinstance(model, nn.Module):
             raise TypeError(f"model: must be a torch.nn.Module, not {type(model).__name__}")
+        for name, count in (("n_samples", n_samples), ("n_iter", n_iter), ("batch_size", batch_size), ("seed", seed)):
+            require(isinstance(count, int | None), name, count, "a whole number")
+        for name, number in (("lambda1", lambda1), ("lambda2", lambda2), ("stddev", stddev), ("lr", lr), ("tol", tol)):
+            require(isinstance(number, int | float), name, number, "a number")
         require(0 <= lambda1 < math.inf, "lambda1", lambda1, "a number >= 0")
         require(0 < lambda2 < math.inf, "lambda2", lambda2, "a number > 0")
         require(n_samples >= 1, "n_samples", n_samples, "at least 1")
@@ -129,9 +140,10 @@ class Explainer:
         require(n >= 1, "n", n, "at least 1")
         values: Tensor | None = None
         if lambda1s is not None:
-            values = torch.as_tensor(lambda1s, dtype=torch.float64).flatten().sort().values
-            fine = len(values) > 0 and bool((values >= 0).all()) and bool(torch.isfinite(values).all())
-            require(fine, "lambda1s", lambda1s, "numbers >= 0, at least one")
+            values = _tensor(lambda1s, "lambda1s", "a list of numbers >= 0", torch.float64)
+            fine = values.dim() == 1 and len(values) > 0 and bool(((values >= 0) & torch.isfinite(values)).all())
+            require(fine, "lambda1s", lambda1s, "a list of numbers >= 0, at least one")
+            values = values.sort().values
 
         def work(problem: Linearisation) -> Solution:
             if values is not None:
@@ -173,13 +185,19 @@ class Explainer:
         """Prepare for images like these."""
         raise NotImplementedError
 
+    def _classes(self, inputs: Tensor) -> int:
+        """How many classes there are."""
+        logits = self._logits(inputs[:1])
+        require(logits.dim() == 2, "model", f"output of shape {tuple(logits.shape)}", "logits [B, K]")
+        return logits.shape[1]
+
     def _curvature(self) -> tuple[str, bool | None, str]:
         raise NotImplementedError
 
     def _target(self, target: Target, batch: int, device: torch.device) -> Tensor:
         if target is None:
             return torch.full((batch,), -1, dtype=torch.long, device=device)
-        given = torch.as_tensor(target, device=device)
+        given = _tensor(target, "target", "None, a class index, or one for each image").to(device)
         whole = not given.is_floating_point() and not given.is_complex() and given.dtype != torch.bool
         fits = whole and given.dim() <= 1 and given.numel() in (1, batch)
         require(fits, "target", target, f"None, a class index, or {batch} of them")
@@ -194,6 +212,9 @@ class Explainer:
             # A copy: what Lightning hands over in inference mode cannot enter autograd.
             images = inputs.detach().clone().to(torch.promote_types(inputs.dtype, torch.float32))
             self._ready(images)
+            if target is not None:
+                classes = self._classes(images)
+                require(bool((targets < classes).all()), "target", int(targets.max()), f"below the {classes} classes")
             parts = self._chunks.map(lambda rows: self._chunk(images[rows], targets[rows], work), len(images))
         return PathExplanation.join(parts) if inputs.dtype == images.dtype else _cast(parts, inputs)
 
@@ -207,8 +228,6 @@ class Explainer:
         else:
             problem = self._linearise(images, target)
             logits = problem.logits
-        classes = logits.shape[1]
-        require(bool((target < classes).all()), "target", int(target.max()), f"below the {classes} classes")
         solution = work(problem)
         maps = solution.maps.view(*solution.maps.shape[:2], *images.shape[1:])
         confidence, predicted = torch.softmax(logits.double(), -1).max(-1)

@@ -149,6 +149,7 @@ class CASO(Explainer):
         )  # fmt: skip
         names = ("auto", *OPERATORS)
         require(curvature in names, "curvature", curvature, "one of " + ", ".join(names))
+        require(isinstance(images_ahead, int) and images_ahead >= 0, "images_ahead", images_ahead, "at least 0")
         if solver == "closed_form":
             require(lambda1 == 0, "lambda1", lambda1, "0 with solver=closed_form; use solver=krylov")
             require(not smooth, "smooth", smooth, "False with solver=closed_form")
@@ -178,6 +179,10 @@ class CASO(Explainer):
         assert self._network is not None
         with torch.no_grad():
             return self._network(self._network.layout(inputs))
+
+    def _classes(self, inputs: Tensor) -> int:
+        known = None if self._network is None else self._network.classes
+        return super()._classes(inputs) if known is None else known
 
     def _linearise(self, inputs: Tensor, target: Tensor) -> Linearisation:
         assert self._network is not None

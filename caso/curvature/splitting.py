@@ -37,6 +37,8 @@ def simplify(graph: fx.Graph) -> None:
     seen: dict[object, fx.Node] = {}
     for node in list(graph.nodes):
         same: fx.Node | None = None
+        if node.target in (aten.view.default, aten._unsafe_view.default):
+            node.target = aten.reshape.default  # strides may differ from those that were traced
         if node.target in (aten.alias.default, aten.detach.default):
             same = node.args[0]
         elif node.target is aten.add.Tensor and not node.kwargs:

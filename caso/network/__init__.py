@@ -31,6 +31,7 @@ class Prepared:
         piecewise_linear: True only where that is certain from the graph's operations.
         evidence: one phrase that says why.
         channels_last: the memory layout in which `module` is fastest.
+        classes: `K`, where it is known without running the network.
     """
 
     module: nn.Module
@@ -38,6 +39,7 @@ class Prepared:
     piecewise_linear: bool
     evidence: str
     channels_last: bool = False
+    classes: int | None = None
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Logits `[B, K]` of pixels `[B, ...]`."""
@@ -62,7 +64,7 @@ def fingerprint(model: nn.Module) -> tuple[object, ...]:
 
 
 def evaluation_copy(model: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Copy a model's structure, sharing its weights' memory, into evaluation mode and without weight gradients.
+    """Copy a model's structure, sharing its parameters' memory, into evaluation mode and without weight gradients.
 
     The user's model keeps its mode, gradients and hooks. Weights are converted (and then not shared) only where their
     dtype is not `dtype`.
@@ -71,7 +73,8 @@ def evaluation_copy(model: nn.Module, dtype: torch.dtype) -> nn.Module:
         TypeError: the model cannot be copied.
     """
     memo: dict[int, object] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()}
-    memo |= {id(b): b.detach() for b in model.buffers()}
+    # Buffers are copied: some modules write to them even in evaluation mode.
+    memo |= {id(b): b.detach().clone() for b in model.buffers()}
     try:
         duplicate = copy.deepcopy(model, memo)
     except Exception as error:
@@ -96,10 +99,10 @@ def prepare(model: nn.Module, inputs: Tensor) -> Prepared:
     """
     duplicate = evaluation_copy(model, inputs.dtype)
     try:
-        module, channels_last = capture(duplicate, inputs)
+        module, channels_last, classes = capture(duplicate, inputs)
     except NotCapturableError as error:
         _log.info("%s runs as it is: %s", type(model).__name__, error)
         return Prepared(duplicate, False, False, f"not captured as a graph: {error}")
     obstacle = why_not_piecewise_linear(module.graph)
     evidence = "every operation is piecewise linear" if obstacle is None else f"{obstacle} is not piecewise linear"
-    return Prepared(module, True, obstacle is None, evidence, channels_last)
+    return Prepared(module, True, obstacle is None, evidence, channels_last, classes)

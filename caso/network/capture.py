@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, fx, nn
@@ -14,6 +14,7 @@ from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from caso.network.folding import fold_batch_norm, use_lean_convolutions
 from caso.network.functional import NotCapturableError, make_functional
@@ -52,6 +53,32 @@ def differentiable_kernels() -> Iterator[None]:
         yield
 
 
+class _OwnDerivativesRefused(TorchFunctionMode):
+    """Within, code that decides itself what is differentiated cannot run: a graph of its forward pass would lose that.
+
+    Such are a custom `torch.autograd.Function` and a `torch.no_grad` block.
+    """
+
+    def __enter__(self) -> Self:
+        self._apply = torch.autograd.Function.__dict__["apply"]
+
+        def refuse(cls: Any, /, *_: object, **__: object) -> None:
+            raise NotCapturableError(f"{cls.__name__} defines a derivative of its own")
+
+        torch.autograd.Function.apply = classmethod(refuse)
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        torch.autograd.Function.apply = self._apply
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch._C._set_grad_enabled and not args[0]:
+            raise NotCapturableError("it switches gradients off for a part of itself")
+        return func(*args, **(kwargs or {}))
+
+
 def pays_channels_last(module: nn.Module, inputs: Tensor) -> bool:
     """Whether channels_last is the faster layout: on the CPU, for networks that are mostly convolutions.
 
@@ -61,7 +88,7 @@ def pays_channels_last(module: nn.Module, inputs: Tensor) -> bool:
     return inputs.dim() == 4 and inputs.device.type == "cpu" and convolutions > 2
 
 
-def capture(module: nn.Module, inputs: Tensor) -> tuple[fx.GraphModule, bool]:
+def capture(module: nn.Module, inputs: Tensor) -> tuple[fx.GraphModule, bool, int]:
     """Capture an evaluation-mode module as a functional graph with batch normalisation folded.
 
     Args:
@@ -69,7 +96,7 @@ def capture(module: nn.Module, inputs: Tensor) -> tuple[fx.GraphModule, bool]:
         inputs: only shape (without B), dtype and device matter.
 
     Returns:
-        the graph, and whether it is laid out for channels_last inputs.
+        the graph, whether it is laid out for channels_last inputs, and the number of classes.
 
     Raises:
         NotCapturableError: with the reason.
@@ -79,11 +106,19 @@ def capture(module: nn.Module, inputs: Tensor) -> tuple[fx.GraphModule, bool]:
     if channels_last:
         example = example.contiguous(memory_format=torch.channels_last)
     try:
-        with torch.no_grad(), differentiable_kernels():
+        with torch.enable_grad(), differentiable_kernels():
             fake = symbolic_batch(example)
+
+            def guarded(x: Tensor) -> Tensor:
+                with _OwnDerivativesRefused():
+                    result: Tensor = module(x)
+                return result
+
             traced = make_fx(
-                module, tracing_mode="symbolic", decomposition_table=_DECOMPOSED, _allow_non_fake_inputs=True
+                guarded, tracing_mode="symbolic", decomposition_table=_DECOMPOSED, _allow_non_fake_inputs=True
             )(fake)
+    except NotCapturableError:
+        raise
     except Exception as error:
         # Whatever the user's code raises under tracing: it then runs as it is, and if it is wrong it says so itself.
         lines = str(error).strip().splitlines()
@@ -100,4 +135,4 @@ def capture(module: nn.Module, inputs: Tensor) -> tuple[fx.GraphModule, bool]:
     traced.graph.eliminate_dead_code()
     traced.delete_all_unused_submodules()
     traced.recompile()
-    return traced, channels_last
+    return traced, channels_last, int(value.shape[1])

@@ -62,4 +62,6 @@ def make_functional(graph: fx.Graph) -> None:
         if node.target is aten.as_strided.default and _same_shape(node, node.args[0]):
             node.replace_all_uses_with(node.args[0])
             graph.erase_node(node)
+        elif node.target in (aten.view.default, aten._unsafe_view.default):
+            node.target = aten.reshape.default  # strides may differ from those that were traced
     graph.eliminate_dead_code()

@@ -9,7 +9,7 @@ from caso.curvature.linearisation import Linearisation
 from caso.solvers.closed_form import closed_form
 from caso.solvers.descent import OPTIMIZERS, descent
 from caso.solvers.iterative import Iteration
-from caso.solvers.krylov import krylov
+from caso.solvers.path import solve_krylov
 from caso.solvers.proximal import proximal
 from caso.solvers.solution import Solution
 
@@ -34,7 +34,7 @@ def solve(
         settings: of the solvers that iterate.
     """
     if name == "krylov":
-        return krylov(problem, lambda1, lambda2, tol)
+        return solve_krylov(problem, lambda1, lambda2, tol)
     if name == "closed_form":
         return closed_form(problem, lambda1, lambda2, tol, order)
 

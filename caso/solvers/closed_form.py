@@ -10,10 +10,11 @@ from caso.objective import dots, kkt_residual, norms, soft_threshold
 from caso.solvers.solution import CONVERGED, NOT_FINITE, STOPPED, Solution
 
 
-def judge(solution: Solution, gradient: Tensor, curved: Tensor, delta: Tensor, value: int, tol: float) -> None:
+def judge(solution: Solution, problem: Linearisation, curved: Tensor, delta: Tensor, value: int, tol: float) -> None:
     """Write maps `delta` `[B, d]`, whose Hessian products are `curved`, and what they are worth into a solution."""
+    gradient = problem.gradient.flatten(1)
     l1, l2 = solution.lambda1[:, value], solution.lambda2_effective[:, value]
-    finite = torch.isfinite(delta).all(1) & torch.isfinite(gradient).all(1) & torch.isfinite(curved).all(1)
+    finite = torch.stack([torch.isfinite(t).all(1) for t in (problem.logits, gradient, curved, delta)]).all(0)
     solution.maps[:, value] = torch.where(finite[:, None], delta, torch.zeros_like(delta))
     residual = kkt_residual(delta, gradient, curved, l1, l2)
     solution.kkt_residual[:, value] = torch.where(finite, residual, torch.full_like(residual, torch.nan))
@@ -46,7 +47,7 @@ def closed_form(problem: Linearisation, lambda1: Tensor, lambda2: float, tol: fl
         for value in range(lambda1.shape[1]):
             threshold = lambda1[:, value, None].to(gradient.dtype)
             delta = soft_threshold(gradient, threshold) / lambda2
-            judge(solution, gradient, torch.zeros_like(gradient), delta, value, tol)
+            judge(solution, problem, torch.zeros_like(gradient), delta, value, tol)
         return solution
     if bool((lambda1 > 0).any()):
         raise ValueError("solver: closed_form solves second order at lambda1=0 only; use krylov for lambda1 > 0")
@@ -70,5 +71,5 @@ def closed_form(problem: Linearisation, lambda1: Tensor, lambda2: float, tol: fl
     solution.hvps += 1
     for value in range(lambda1.shape[1]):
         solution.lambda2_effective[:, value] = l2
-        judge(solution, gradient, curved, delta, value, tol)
+        judge(solution, problem, curved, delta, value, tol)
     return solution

@@ -92,6 +92,6 @@ class Objective:
         solution = Solution.empty(self.gradient, lambda1[:, None], 0.0)
         solution.lambda2_effective[:, 0] = self.l2[:, 0].double()
         solution.lambda_max, solution.lambda_max_error = self.largest, self.error
-        judge(solution, self.gradient, self.curved(delta), delta, 0, tol)
+        judge(solution, self._problem, self.curved(delta), delta, 0, tol)
         solution.hvps += self.products
         return solution

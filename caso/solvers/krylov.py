@@ -6,11 +6,8 @@ the network (`caso.solvers.reduced`), and the next direction is the new part of 
 solution's own residual known, which certifies it, and if that is too large improves the approximation exactly where it
 was wrong. A certificate therefore costs no product of its own.
 
-On a path the approximation is kept from value to value. Where the solution hardly leaves the known subspace, its
-residual is bounded by `|H - H_approx| * |part outside|`, the first factor being twice what the last product measured
-(the largest that any measured, where the solution has just been improved at the same value: what is left outside then
-is what the approximation knows least). As soon as the bound exceeds the tolerance, that is, where it is largest, a true
-product takes its place.
+On a path the approximation is kept from value to value, and most values need no product of their own; how their
+residuals are bounded is in `caso.solvers.path`.
 """
 
 from __future__ import annotations
@@ -26,11 +23,13 @@ from caso.solvers.basis import Basis, Spectrum
 from caso.solvers.reduced import ReducedProblem
 from caso.solvers.solution import CONVERGED, FLOOR, NOT_FINITE, STOPPED, Solution
 
-_MOST_PRODUCTS = 64
+_MOST_PRODUCTS = 96
 _EIGENVALUE_TOLERANCE = 1e-3
 """Of `lambda_max`, relative, where the map itself does not need it more exactly."""
-_SAFETY = 2.0
-"""On a measured ratio that stands for a neighbouring value of lambda1."""
+_FLOOR_REACHED = 30.0
+"""How many times the estimate of the floor a residual may be that is called floor."""
+_PROVISIONAL = 0.5
+"""Of the tolerance: what a solution on a path may be expected to miss to pass without a product of its own."""
 
 
 @dataclass
@@ -45,19 +44,21 @@ class _Batch:
     l2: Tensor
     ratio: Tensor
     """Last measured `|(H - H_approx) D| / |part of D outside|`, `[b]`; NaN before the first measurement."""
-    largest_ratio: Tensor
-    """Largest measured, `[b]`."""
+    restarted: Tensor
+    """Whether a random direction has been tried, `[b]`."""
+    usable: Tensor
+    """Whether the products so far were finite, `[b]`."""
     z: Tensor
     """Reduced solution of the last value, `[b, m]`, for as long as the basis has not grown."""
 
     def select(self, keep: Tensor) -> None:
         self.basis.select(keep)
-        for name in ("rows", "gradient", "norm", "delta", "l2", "ratio", "largest_ratio", "z"):
+        for name in ("rows", "gradient", "norm", "delta", "l2", "ratio", "restarted", "usable", "z"):
             setattr(self, name, getattr(self, name)[keep])
 
 
 class KrylovRun:
-    """One call of [`krylov`][caso.solvers.krylov.krylov]."""
+    """Images being solved: their subspaces, and what has been found so far."""
 
     def __init__(self, problem: Linearisation, lambda1: Tensor, lambda2: float, tol: float) -> None:
         """Set up the images that have a gradient; the others are done."""
@@ -68,20 +69,22 @@ class KrylovRun:
         finite = torch.isfinite(problem.logits).all(1) & torch.isfinite(norm)
         for row in torch.nonzero(~finite)[:, 0].tolist():
             self.solution.status[row] = [NOT_FINITE] * lambda1.shape[1]
-        # Without a gradient the softmax is saturated: p is one-hot, the Hessian is zero, and so is the map.
+        # Without a gradient the zero map is optimal; where the softmax is saturated, the Hessian is zero, too.
         flat = finite & (norm == 0)
+        saturated = flat & (torch.softmax(problem.logits, 1).amax(1) == 1)
         for row in torch.nonzero(flat)[:, 0].tolist():
             self.solution.status[row] = [CONVERGED] * lambda1.shape[1]
         for known in (self.solution.kkt_residual, self.solution.floor):
             known[flat] = 0
-        self.solution.lambda_max[flat] = self.solution.lambda_max_error[flat] = 0
+        self.solution.lambda_max[saturated] = self.solution.lambda_max_error[saturated] = 0
         rows = torch.nonzero(finite & (norm > 0))[:, 0]
         whole = len(rows) == len(gradient)
         gradient = gradient if whole else gradient[rows]
         nothing = torch.full_like(norm[rows], torch.nan)
         self.batch = _Batch(
             rows, gradient, norm[rows], Basis(gradient), torch.zeros_like(gradient), nothing, nothing.clone(),
-            torch.zeros_like(nothing), gradient.new_zeros(len(rows), 0, dtype=torch.float64),
+            torch.zeros_like(rows, dtype=torch.bool), torch.ones_like(rows, dtype=torch.bool),
+            norm.new_zeros(len(rows), 0),
         )  # fmt: skip
         self._selected: tuple[list[int], Linearisation] = (list(range(len(problem.gradient))), problem)
         self._spectrum: tuple[int, Spectrum] | None = None
@@ -102,11 +105,25 @@ class KrylovRun:
             self._selected = names, self.problem.select(rows)
         shaped = directions[wanted].view(-1, *self.shape)
         products = self._selected[1].product(shaped).reshape(len(rows), -1)
+        finite = torch.isfinite(products).all(1)
+        if not bool(finite.all()):
+            products = torch.where(finite[:, None], products, torch.zeros_like(products))
+            self.give_up(rows[~finite])
+            self.batch.usable[wanted] = finite
         if len(rows) < len(wanted):
             directions = directions * wanted.to(directions.dtype)[:, None]
             products = torch.zeros_like(directions).index_copy(0, torch.nonzero(wanted)[:, 0], products)
         self.batch.basis.append(directions, products)
         self.solution.hvps[rows] += 1
+
+    def give_up(self, rows: Tensor) -> None:
+        """Write down that the Hessian of the images `rows` is not finite, though their gradient is."""
+        solution = self.solution
+        solution.maps[rows] = 0
+        solution.kkt_residual[rows] = solution.floor[rows] = torch.nan
+        solution.lambda_max[rows] = solution.lambda_max_error[rows] = torch.nan
+        for row in rows.tolist():
+            solution.status[row] = [NOT_FINITE] * solution.lambda1.shape[1]
 
     def floor(self) -> Tensor:
         """Residual that the products' rounding alone leaves at the present maps, `[b]`."""
@@ -146,22 +163,41 @@ class KrylovRun:
         """The effective lambda2 by what is known of the largest eigenvalue, `[b]`; kept where it is `frozen`."""
         return torch.where(frozen, self.batch.l2, self.lambda2 + self.spectrum.largest.clamp_min(0))
 
-    def at(self, value: int, may_bound: bool, may_leave: bool) -> None:
-        """Solve every image of the batch at one value of lambda1.
+    def onward(self, vague: Tensor) -> tuple[Tensor, Tensor]:
+        """Directions in which the largest eigenvalue is sought, `[b, d]`, and how much of each is new, `[b]`.
+
+        Krylov's, but where that space is exhausted (the gradient lies in an invariant subspace) a random one, since an
+        eigenvector orthogonal to the gradient would never be seen.
+        """
+        batch, residual = self.batch, self.spectrum.residual
+        ended = vague & self.ended()
+        if bool(ended.any()):
+            batch.restarted = batch.restarted | ended
+            draw = torch.randn(residual.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+            residual = torch.where(ended[:, None], draw.to(residual), residual)
+        return batch.basis.outside(residual)
+
+    def ended(self) -> Tensor:
+        """Whether Krylov's space is exhausted, `[b]`."""
+        eps = 64 * torch.finfo(self.batch.gradient.dtype).eps
+        return norms(self.spectrum.residual) <= eps * self.spectrum.values.abs().amax(1)
+
+    def at(self, value: int, among: Tensor | None = None, provisional: bool = False, may_leave: bool = False) -> None:
+        """Solve images of the batch at one value of lambda1.
 
         Args:
             value: its position on the path.
-            may_bound: whether a bound will do for a certificate.
+            among: which images, `[b]`; None for all.
+            provisional: whether a solution passes by what it is expected to miss, with the certificate "bound".
             may_leave: whether images that are done leave the batch.
         """
         tol, batch, basis = self.tol, self.batch, self.batch.basis
         eps = 16 * torch.finfo(batch.gradient.dtype).eps
-        pending = torch.ones(len(batch.rows), dtype=torch.bool, device=batch.rows.device)
-        if basis.size == 0 and len(pending):
-            self.product(batch.gradient / batch.norm.to(batch.gradient.dtype)[:, None], pending)
+        if basis.size == 0 and len(batch.rows):
+            self.product(batch.gradient / batch.norm.to(batch.gradient.dtype)[:, None], batch.usable.clone())
+        pending = batch.usable if among is None else batch.usable & among
         # Along a path the penalty stays what it was at the first value, so that the path is continuous.
         frozen = ~torch.isnan(batch.l2)
-        improved = torch.zeros_like(pending)
         while bool(pending.any()):
             spectrum = self.spectrum
             lambda1 = self.solution.lambda1[batch.rows, value]
@@ -170,69 +206,49 @@ class KrylovRun:
             size = norms(batch.delta) / batch.norm
             outside, share = basis.outside(batch.delta)
 
-            vague = ~frozen & (
-                spectrum.error > torch.minimum(_EIGENVALUE_TOLERANCE * spectrum.largest.abs(), tol / size)
-            )
+            loose = torch.minimum(_EIGENVALUE_TOLERANCE * spectrum.largest.abs(), tol / size)
+            vague = ~frozen & ((spectrum.error > loose) | (self.ended() & ~batch.restarted))
             # A part outside that is at rounding level, or too small to matter, leaves nothing to be learnt.
             inside = (share <= eps) | (share * spectrum.values.abs().amax(1) * size <= 0.05 * tol)
-            if may_bound:
-                ratio = torch.where(improved, batch.largest_ratio, _SAFETY * batch.ratio)
-                bound = ratio * share * size + self.floor()
-                bounded = pending & ~vague & ~inside & (bound <= tol)
-                if bool(bounded.any()):
-                    self.record(bounded, value, bound, "bound", [CONVERGED] * len(bounded))
-                    pending = pending & ~bounded
+            if provisional:
+                expected = batch.ratio * share * size
+                passed = pending & ~vague & ~inside & (expected <= _PROVISIONAL * tol)
+                if bool(passed.any()):
+                    self.record(passed, value, expected, "bound", [CONVERGED] * len(passed))
+                    pending = pending & ~passed
 
-            wanted = pending & (~inside | vague)
-            if bool((wanted & vague).any()):
-                krylov, krylov_share = basis.outside(spectrum.residual)
-                outside = torch.where(vague[:, None], krylov, outside)
-                wanted &= ~vague | (krylov_share > eps)
-            exhausted = basis.size >= _MOST_PRODUCTS
-            if bool(wanted.any()) and not exhausted:
+            exhausted = basis.size >= min(_MOST_PRODUCTS, batch.gradient.shape[1])
+            wanted = pending & (~inside | vague) & (not exhausted)
+            seeking = wanted & vague
+            if bool(seeking.any()):
+                onward, new = self.onward(vague)
+                seeking = seeking & (new > eps)
+                outside = torch.where(seeking[:, None], onward, outside)
+                wanted = wanted & (seeking | ~inside)
+            if bool(wanted.any()):
                 self.product(basis.orthonormal(outside), wanted)
                 batch.l2 = self.effective(frozen)
-            tried = pending & ~(wanted & vague) if not exhausted else pending
+                pending = pending & batch.usable
+            tried = pending & ~seeking
             if bool(tried.any()):
-                curved = basis.curved(batch.delta)
-                residual = kkt_residual(batch.delta, batch.gradient, curved, lambda1, batch.l2)
-                measured = tried & wanted & (share > eps)
-                batch.ratio = torch.where(measured, residual / (share * size), batch.ratio)
-                batch.largest_ratio = torch.fmax(batch.largest_ratio, batch.ratio)
-                improved |= measured
+                residual = kkt_residual(batch.delta, batch.gradient, basis.curved(batch.delta), lambda1, batch.l2)
+                batch.ratio = torch.where(tried & wanted, residual / (share * size), batch.ratio)
                 good = tried & (residual <= tol) & (frozen | (self.spectrum.error * size <= tol))
-                done = good | (tried & (~wanted | (residual <= self.floor()))) | (pending & exhausted)
+                floor = self.floor()
+                done = good | (tried & (~wanted | (residual <= floor)))
                 if bool(done.any()):
-                    limit = STOPPED if exhausted else FLOOR
-                    self.record(done, value, residual, "product", [CONVERGED if ok else limit for ok in good.tolist()])
+                    ending = torch.where(good, 0, torch.where(residual <= _FLOOR_REACHED * floor, 1, 2)).tolist()
+                    self.record(done, value, residual, "product", [(CONVERGED, FLOOR, STOPPED)[e] for e in ending])
                     pending = pending & ~done
             self.conclude()
             if may_leave and not bool(pending.all()):
                 keep = torch.nonzero(pending)[:, 0]
                 batch.select(keep)
                 self._spectrum = None
-                pending, frozen, improved = pending[keep], frozen[keep], improved[keep]
+                pending, frozen = pending[keep], frozen[keep]
 
     def conclude(self) -> None:
         """Write down what is now known of the largest eigenvalue."""
-        self.solution.lambda_max[self.batch.rows] = self.spectrum.largest
-        self.solution.lambda_max_error[self.batch.rows] = self.spectrum.error
-
-
-def krylov(problem: Linearisation, lambda1: Tensor, lambda2: float, tol: float) -> Solution:
-    """Solve for CASO maps to a residual of at most `tol`, or to the precision's floor.
-
-    Args:
-        problem: the loss to second order around B images.
-        lambda1: `[B, L]` float64, non-negative, ascending along L.
-        lambda2: positive; the effective one is `lambda2 + max(lambda_max, 0)`.
-        tol: on the residual, as a fraction of the gradient's norm.
-
-    Returns:
-        maps `[B, L, d]` with their certificates.
-    """
-    run = KrylovRun(problem, lambda1, lambda2, tol)
-    last = lambda1.shape[1] - 1
-    for value in range(last + 1):
-        run.at(value, may_bound=value > 0, may_leave=last == 0)
-    return run.solution
+        usable = self.batch.usable
+        self.solution.lambda_max[self.batch.rows[usable]] = self.spectrum.largest[usable]
+        self.solution.lambda_max_error[self.batch.rows[usable]] = self.spectrum.error[usable]

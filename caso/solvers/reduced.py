@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from caso.objective import combine, dots, soft_threshold
+from caso.objective import combine, dots, norms, soft_threshold
 from caso.solvers.basis import Spectrum
 
 _STEPS = 60
@@ -30,12 +30,16 @@ class _State:
     """`F(z)`, `[B, m]`."""
     size: Tensor
     """Its norm, `[B]`."""
+    merit: Tensor
+    """What a step must lower: `f(z) = |z|^2 / 2 - |soft(g + W'z, lambda1)|^2 / (2 l2)`, `[B]`."""
+    rounding: Tensor
+    """How exactly that is known, `[B]`."""
     shrunk: Tensor
     """`soft(g + W'z, lambda1)`, `[B, d]`: the map times `l2`."""
 
     def update(self, other: _State, where: Tensor, chosen: Tensor) -> None:
         """Take over the images `chosen` of `other` at the rows `where`."""
-        for name in ("z", "value", "size", "shrunk"):
+        for name in ("z", "value", "size", "merit", "rounding", "shrunk"):
             getattr(self, name)[where] = getattr(other, name)[chosen]
 
 
@@ -57,6 +61,7 @@ class ReducedProblem:
         self.mix, self.signs = spectrum.mix, spectrum.signs
         self.l2 = lambda2_effective
         self.negative = (-spectrum.values[:, 0]).clamp_min(0)
+        self.convex = ~(self.signs < 0).any(1)
 
     def _at(self, z: Tensor, lambda1: Tensor, rows: Tensor) -> _State:
         """Evaluate `F` for the images `rows` `[b]`."""
@@ -66,7 +71,9 @@ class ReducedProblem:
         shrunk = soft_threshold(gradient + combine(coefficients, products), lambda1.to(gradient.dtype)[:, None])
         summed = dots(products, shrunk[:, None])
         value = z - self.signs[rows] * (self.mix[rows] @ summed)[..., 0] / self.l2[rows, None]
-        return _State(z, value, torch.linalg.vector_norm(value, dim=1), shrunk)
+        terms = (z**2).sum(1) / 2, norms(shrunk) ** 2 / (2 * self.l2[rows])
+        rounding = 4 * torch.finfo(shrunk.dtype).eps * (terms[0] + terms[1])
+        return _State(z, value, torch.linalg.vector_norm(value, dim=1), terms[0] - terms[1], rounding, shrunk)
 
     def _jacobian(self, state: _State, rows: Tensor) -> Tensor:
         """An element of the generalised Jacobian of `F`, `[b, m, m]`: the support as it stands."""
@@ -80,8 +87,9 @@ class ReducedProblem:
     def solve(self, lambda1: Tensor, start: Tensor, tolerance: Tensor) -> tuple[Tensor, Tensor]:
         """Find `z` with `|F(z)| <= tolerance`, image by image.
 
-        Newton steps are shortened until they reduce `|F|`; where none does (a kink), the step is `z - F(z)`, for a
-        positive semidefinite approximation the contraction whose fixed point is sought.
+        For a positive semidefinite approximation, `F` is the gradient of the convex `f`, and Newton steps are
+        shortened until they lower it. Otherwise `f` has a saddle, `F` is still strongly monotone, and they are
+        shortened until they lower `|F|`. Where no step does, it is a short one along `-F`, which comes nearer.
 
         Args:
             lambda1: `[B]`.
@@ -102,7 +110,10 @@ class ReducedProblem:
             length = 1.0
             while len(left):
                 then = self._at(state.z[left] + length * step[left], lambda1[left], left)
-                better = (then.size <= (1 - 1e-4 * length) * state.size[left]) | (then.size <= tolerance[left])
+                slope = (state.value[left] * step[left]).sum(1)
+                lower = then.merit <= state.merit[left] + 1e-4 * length * slope + state.rounding[left]
+                smaller = then.size <= (1 - 1e-4 * length) * state.size[left]
+                better = torch.where(self.convex[left], lower, smaller) | (then.size <= tolerance[left])
                 state.update(then, left[better], better)
                 left = left[~better]
                 if length <= _SHORTEST and len(left):
@@ -116,6 +127,10 @@ class ReducedProblem:
         step = 1 / (1 + self.negative[rows] / self.l2[rows]) ** 2
         then = self._at(state.z[rows] - step[:, None] * state.value[rows], lambda1[rows], rows)
         state.update(then, rows, torch.arange(len(rows), device=rows.device))
+
+    def curved(self, v: Tensor) -> Tensor:
+        """The approximated Hessian times `v` `[B, d]`: `[B, d]`."""
+        return combine(torch.einsum("bm,bmk->bk", self.guess(v), self.mix), self.products)
 
     def guess(self, delta: Tensor) -> Tensor:
         """`z` of given maps `[B, d]`: `[B, m]`."""

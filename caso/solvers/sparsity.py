@@ -65,11 +65,11 @@ def solve_for_sparsity(problem: Linearisation, sparsity: float, lambda2: float, 
     run = KrylovRun(problem, lambda1[:, None], lambda2, tol)
     rows = run.batch.rows
     for _ in range(_ROUNDS if len(rows) else 0):
-        run.at(0, may_bound=False, may_leave=False)
+        run.at(0)
         off = (fraction_of_zeros(run.solution.maps[rows, 0]) - sparsity).abs() > _CLOSE
         if not bool(off.any()):
             break
         run.solution.lambda1[rows[off], 0] = _bisect(run, sparsity)[off]
     else:
-        run.at(0, may_bound=False, may_leave=False)
+        run.at(0)
     return run.solution

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from caso.curvature.linearisation import Linearisation
-from caso.solvers.krylov import krylov
+from caso.solvers.path import solve_krylov as krylov
 from tests import networks, reference
 
 D = 60
