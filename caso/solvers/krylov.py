@@ -44,8 +44,10 @@ class _Batch:
     l2: Tensor
     ratio: Tensor
     """Last measured `|(H - H_approx) D| / |part of D outside|`, `[b]`; NaN before the first measurement."""
-    restarted: Tensor
-    """Whether a random direction has been tried, `[b]`."""
+    restarts: Tensor
+    """How many directions have been tried in search of eigenvectors orthogonal to the gradient, `[b]`."""
+    settled: Tensor
+    """Whether no direction is left in which more could be learnt of the largest eigenvalue, `[b]`."""
     usable: Tensor
     """Whether the products so far were finite, `[b]`."""
     z: Tensor
@@ -53,7 +55,7 @@ class _Batch:
 
     def select(self, keep: Tensor) -> None:
         self.basis.select(keep)
-        for name in ("rows", "gradient", "norm", "delta", "l2", "ratio", "restarted", "usable", "z"):
+        for name in ("rows", "gradient", "norm", "delta", "l2", "ratio", "restarts", "settled", "usable", "z"):
             setattr(self, name, getattr(self, name)[keep])
 
 
@@ -83,9 +85,11 @@ class KrylovRun:
         nothing = torch.full_like(norm[rows], torch.nan)
         self.batch = _Batch(
             rows, gradient, norm[rows], Basis(gradient), torch.zeros_like(gradient), nothing, nothing.clone(),
-            torch.zeros_like(rows, dtype=torch.bool), torch.ones_like(rows, dtype=torch.bool),
+            torch.zeros_like(rows), torch.zeros_like(rows, dtype=torch.bool), torch.ones_like(rows, dtype=torch.bool),
             norm.new_zeros(len(rows), 0),
         )  # fmt: skip
+        self.rounding = 16 * torch.finfo(gradient.dtype).eps
+        """A part outside the subspace of this share is noise."""
         self._selected: tuple[list[int], Linearisation] = (list(range(len(problem.gradient))), problem)
         self._spectrum: tuple[int, Spectrum] | None = None
 
@@ -166,15 +170,16 @@ class KrylovRun:
     def onward(self, vague: Tensor) -> tuple[Tensor, Tensor]:
         """Directions in which the largest eigenvalue is sought, `[b, d]`, and how much of each is new, `[b]`.
 
-        Krylov's, but where that space is exhausted (the gradient lies in an invariant subspace) a random one, since an
-        eigenvector orthogonal to the gradient would never be seen.
+        Krylov's. Where that space is exhausted (the gradient lies in an invariant subspace), a random one and then its
+        product, since an eigenvector orthogonal to the gradient would never be seen.
         """
         batch, residual = self.batch, self.spectrum.residual
-        ended = vague & self.ended()
+        ended = vague & self.ended() & (batch.restarts < 2)
         if bool(ended.any()):
-            batch.restarted = batch.restarted | ended
             draw = torch.randn(residual.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-            residual = torch.where(ended[:, None], draw.to(residual), residual)
+            fresh = torch.where((batch.restarts == 0)[:, None], draw.to(residual), batch.basis.products[:, -1])
+            residual = torch.where(ended[:, None], fresh, residual)
+            batch.restarts = batch.restarts + ended
         return batch.basis.outside(residual)
 
     def ended(self) -> Tensor:
@@ -192,7 +197,6 @@ class KrylovRun:
             may_leave: whether images that are done leave the batch.
         """
         tol, batch, basis = self.tol, self.batch, self.batch.basis
-        eps = 16 * torch.finfo(batch.gradient.dtype).eps
         if basis.size == 0 and len(batch.rows):
             self.product(batch.gradient / batch.norm.to(batch.gradient.dtype)[:, None], batch.usable.clone())
         pending = batch.usable if among is None else batch.usable & among
@@ -202,14 +206,17 @@ class KrylovRun:
             spectrum = self.spectrum
             lambda1 = self.solution.lambda1[batch.rows, value]
             batch.l2 = self.effective(frozen)
-            self.solve_reduced(lambda1, pending)
+            # Before the eigenvalue is known to a fraction of lambda2, the reduced problem may have no solution.
+            loose = (_EIGENVALUE_TOLERANCE * spectrum.largest.abs()).clamp(max=0.1 * self.lambda2)
+            known = frozen | batch.settled | (spectrum.largest + spectrum.error < 0)
+            vague = ~known & ((spectrum.error > loose) | (self.ended() & (batch.restarts < 2)))
+            self.solve_reduced(lambda1, pending & ~vague)
             size = norms(batch.delta) / batch.norm
             outside, share = basis.outside(batch.delta)
-
-            loose = torch.minimum(_EIGENVALUE_TOLERANCE * spectrum.largest.abs(), tol / size)
-            vague = ~frozen & ((spectrum.error > loose) | (self.ended() & ~batch.restarted))
+            vague |= ~known & (spectrum.error * size > tol)
             # A part outside that is at rounding level, or too small to matter, leaves nothing to be learnt.
-            inside = (share <= eps) | (share * spectrum.values.abs().amax(1) * size <= 0.05 * tol)
+            reach = share * spectrum.values.abs().amax(1) * size
+            inside = (share <= self.rounding) | (reach <= 0.05 * tol)
             if provisional:
                 expected = batch.ratio * share * size
                 passed = pending & ~vague & ~inside & (expected <= _PROVISIONAL * tol)
@@ -217,23 +224,25 @@ class KrylovRun:
                     self.record(passed, value, expected, "bound", [CONVERGED] * len(passed))
                     pending = pending & ~passed
 
-            exhausted = basis.size >= min(_MOST_PRODUCTS, batch.gradient.shape[1])
-            wanted = pending & (~inside | vague) & (not exhausted)
-            seeking = wanted & vague
-            if bool(seeking.any()):
+            exhausted = self.solution.hvps[batch.rows] >= min(_MOST_PRODUCTS, batch.gradient.shape[1])
+            if bool((pending & vague).any()):
                 onward, new = self.onward(vague)
-                seeking = seeking & (new > eps)
+                seeking = pending & vague & ~exhausted & (new > self.rounding)
+                batch.settled = batch.settled | (pending & vague & ~seeking)
                 outside = torch.where(seeking[:, None], onward, outside)
-                wanted = wanted & (seeking | ~inside)
+            else:
+                seeking = torch.zeros_like(pending)
+            wanted = pending & (seeking | ~(vague | inside | exhausted))
             if bool(wanted.any()):
                 self.product(basis.orthonormal(outside), wanted)
                 batch.l2 = self.effective(frozen)
                 pending = pending & batch.usable
-            tried = pending & ~seeking
+            tried = pending & ~vague
             if bool(tried.any()):
                 residual = kkt_residual(batch.delta, batch.gradient, basis.curved(batch.delta), lambda1, batch.l2)
+                residual = torch.where(wanted, residual, residual + reach)
                 batch.ratio = torch.where(tried & wanted, residual / (share * size), batch.ratio)
-                good = tried & (residual <= tol) & (frozen | (self.spectrum.error * size <= tol))
+                good = tried & (residual <= tol) & (known | (self.spectrum.error * size <= tol))
                 floor = self.floor()
                 done = good | (tried & (~wanted | (residual <= floor)))
                 if bool(done.any()):

@@ -72,7 +72,10 @@ def _check(run: KrylovRun, open_: Tensor, weights: Tensor) -> Tensor:
         floor[:, value], beyond[:, value] = run.floor(), norms(outside)
     checked = open_.any(1) & batch.usable
     for total in combined:
-        run.product(batch.basis.orthonormal(batch.basis.outside(total)[0]), checked & batch.usable)
+        outside, share = batch.basis.outside(total)
+        new = checked & batch.usable & (share > run.rounding)
+        if bool(new.any()):
+            run.product(batch.basis.orthonormal(outside), new)
     missed = torch.stack([norms(batch.basis.curved(total) - before.curved(total)) for total in combined]).amax(0)
     bound = known + (_FACTOR * missed / batch.norm)[:, None] + floor
     good = open_ & (bound <= run.tol) & batch.usable[:, None]
