@@ -133,8 +133,8 @@ class KrylovRun:
         """Residual that the products' rounding alone leaves at the present maps, `[b]`."""
         batch = self.batch
         eps = torch.finfo(batch.delta.dtype).eps
-        noise = 4 * batch.basis.asymmetry + 2 * eps * self.spectrum.values.abs().amax(1)
-        return noise * norms(batch.delta) / batch.norm
+        noise = 4 * batch.basis.asymmetry + 2 * eps * (self.spectrum.values.abs().amax(1) + batch.l2)
+        return noise * norms(batch.delta) / batch.norm + eps
 
     def record(self, done: Tensor, value: int, residual: Tensor, certificate: str, status: list[str]) -> None:
         """Write down the maps of the images `done` `[b]`."""
@@ -240,13 +240,15 @@ class KrylovRun:
             tried = pending & ~vague
             if bool(tried.any()):
                 residual = kkt_residual(batch.delta, batch.gradient, basis.curved(batch.delta), lambda1, batch.l2)
-                residual = torch.where(wanted, residual, residual + reach)
+                # Of a part outside without a product, all is counted that the Hessian could make of it.
+                residual = torch.where(wanted | (share <= self.rounding), residual, residual + reach)
                 batch.ratio = torch.where(tried & wanted, residual / (share * size), batch.ratio)
                 good = tried & (residual <= tol) & (known | (self.spectrum.error * size <= tol))
                 floor = self.floor()
-                done = good | (tried & (~wanted | (residual <= floor)))
+                near = _FLOOR_REACHED * floor
+                done = good | (tried & (~wanted | (residual <= floor) | ((residual <= near) & (reach <= near))))
                 if bool(done.any()):
-                    ending = torch.where(good, 0, torch.where(residual <= _FLOOR_REACHED * floor, 1, 2)).tolist()
+                    ending = torch.where(good, 0, torch.where(residual <= near, 1, 2)).tolist()
                     self.record(done, value, residual, "product", [(CONVERGED, FLOOR, STOPPED)[e] for e in ending])
                     pending = pending & ~done
             self.conclude()

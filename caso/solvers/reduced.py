@@ -17,7 +17,7 @@ from caso.objective import combine, dots, norms, soft_threshold
 from caso.solvers.basis import Spectrum
 
 _STEPS = 60
-_SHORTEST = 2.0**-6
+_SHORTEST = 2.0**-30
 
 
 @dataclass
