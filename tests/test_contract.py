@@ -49,7 +49,7 @@ def test_bad_targets_are_named(kind: type, target: object) -> None:
         kind(networks.small()).attribute(INPUTS, target)
 
 
-@pytest.mark.parametrize("inputs", [INPUTS[0], (INPUTS * 255).byte(), INPUTS[:0], "photo.png", None])
+@pytest.mark.parametrize("inputs", [(INPUTS * 255).byte(), INPUTS[:0], "photo.png", None])
 @pytest.mark.parametrize("kind", KINDS)
 def test_bad_inputs_are_named(kind: type, inputs: object) -> None:
     with pytest.raises(ValueError, match="inputs"):
