@@ -74,11 +74,18 @@ class CAFO(Explainer):
         )  # fmt: skip
         self._network: nn.Module | None = None
         self._known: tuple[object, ...] = ()
+        self._count: int | None = None
 
     def _ready(self, inputs: Tensor) -> None:
         known = (*fingerprint(self.model), inputs.dtype)
         if self._network is None or known != self._known:
             self._network, self._known = evaluation_copy(self.model, inputs.dtype), known
+            self._count = None
+
+    def _classes(self, inputs: Tensor) -> int:
+        if self._count is None:
+            self._count = super()._classes(inputs)
+        return self._count
 
     def _logits(self, inputs: Tensor) -> Tensor:
         assert self._network is not None

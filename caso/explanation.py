@@ -69,7 +69,7 @@ class Explanation(_Figures):
         floor: estimate of the residual that rounding alone leaves, and so of the residual's own error, `[B]`.
         hvps: Hessian-vector products taken, `[B]`.
         status: "converged", "floor", "stopped" or "not_finite"; see `caso.solvers.solution`. B entries.
-        certificate: "product" where the residual comes from true products, "bound" where it is bounded. B entries.
+        certificate: "product" where the residual comes from true products, "estimate" where it is estimated. B entries.
         curvature: the operator: "gauss_newton", "double_backward", "closed_form"; "none" for first order.
         curvature_exact: whether that is certainly the Hessian of the network as it was run; None where it is not known.
         evidence: why.

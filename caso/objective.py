@@ -35,7 +35,8 @@ def dots(a: Tensor, b: Tensor) -> Tensor:
         # Views, so that nothing is copied: [blocks, m, block] and [blocks, k, block].
         x_blocks, y_blocks = (t[:, :cut].unflatten(1, (-1, _BLOCK)).transpose(0, 1) for t in (x, y))
         out.copy_(torch.bmm(x_blocks, y_blocks.mT).double().sum(0))
-        out += (x[:, cut:] @ y[:, cut:].mT).double()
+        if cut < a.shape[2]:
+            out += (x[:, cut:] @ y[:, cut:].mT).double()
     return total
 
 

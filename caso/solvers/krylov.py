@@ -28,8 +28,6 @@ _EIGENVALUE_TOLERANCE = 1e-3
 """Of `lambda_max`, relative, where the map itself does not need it more exactly."""
 _FLOOR_REACHED = 30.0
 """How many times the estimate of the floor a residual may be that is called floor."""
-_PROVISIONAL = 0.5
-"""Of the tolerance: what a solution on a path may be expected to miss to pass without a product of its own."""
 
 
 @dataclass
@@ -42,20 +40,20 @@ class _Batch:
     basis: Basis
     delta: Tensor
     l2: Tensor
-    ratio: Tensor
-    """Last measured `|(H - H_approx) D| / |part of D outside|`, `[b]`; NaN before the first measurement."""
     restarts: Tensor
     """How many directions have been tried in search of eigenvectors orthogonal to the gradient, `[b]`."""
     settled: Tensor
     """Whether no direction is left in which more could be learnt of the largest eigenvalue, `[b]`."""
     usable: Tensor
     """Whether the products so far were finite, `[b]`."""
+    frozen: Tensor
+    """Whether a map has been recorded, so that `l2` stays what it is and a path is continuous, `[b]`."""
     z: Tensor
     """Reduced solution of the last value, `[b, m]`, for as long as the basis has not grown."""
 
     def select(self, keep: Tensor) -> None:
         self.basis.select(keep)
-        for name in ("rows", "gradient", "norm", "delta", "l2", "ratio", "restarts", "settled", "usable", "z"):
+        for name in ("rows", "gradient", "norm", "delta", "l2", "restarts", "settled", "usable", "frozen", "z"):
             setattr(self, name, getattr(self, name)[keep])
 
 
@@ -82,11 +80,10 @@ class KrylovRun:
         rows = torch.nonzero(finite & (norm > 0))[:, 0]
         whole = len(rows) == len(gradient)
         gradient = gradient if whole else gradient[rows]
-        nothing = torch.full_like(norm[rows], torch.nan)
+        no = torch.zeros_like(rows, dtype=torch.bool)
         self.batch = _Batch(
-            rows, gradient, norm[rows], Basis(gradient), torch.zeros_like(gradient), nothing, nothing.clone(),
-            torch.zeros_like(rows), torch.zeros_like(rows, dtype=torch.bool), torch.ones_like(rows, dtype=torch.bool),
-            norm.new_zeros(len(rows), 0),
+            rows, gradient, norm[rows], Basis(gradient), torch.zeros_like(gradient), torch.full_like(norm[rows], torch.nan),
+            torch.zeros_like(rows), no, ~no, no.clone(), norm.new_zeros(len(rows), 0),
         )  # fmt: skip
         self.rounding = 16 * torch.finfo(gradient.dtype).eps
         """A part outside the subspace of this share is noise."""
@@ -129,24 +126,27 @@ class KrylovRun:
         for row in rows.tolist():
             solution.status[row] = [NOT_FINITE] * solution.lambda1.shape[1]
 
-    def floor(self) -> Tensor:
-        """Residual that the products' rounding alone leaves at the present maps, `[b]`."""
+    def floor(self, size: Tensor) -> Tensor:
+        """Residual that the products' rounding alone leaves at maps of norm `size * |g|`, like `size` `[b, ...]`."""
         batch = self.batch
         eps = torch.finfo(batch.delta.dtype).eps
         noise = 4 * batch.basis.asymmetry + 2 * eps * (self.spectrum.values.abs().amax(1) + batch.l2)
-        return noise * norms(batch.delta) / batch.norm + eps
+        return noise.view(-1, *[1] * (size.dim() - 1)) * size + eps
 
-    def record(self, done: Tensor, value: int, residual: Tensor, certificate: str, status: list[str]) -> None:
-        """Write down the maps of the images `done` `[b]`."""
+    def record(
+        self, done: Tensor, value: Tensor, residual: Tensor, floor: Tensor, certificate: str, status: list[str]
+    ) -> None:
+        """Write down the certificates of the images `done` `[b]` at the values `value` `[b]`."""
         batch, solution = self.batch, self.solution
-        rows = batch.rows[done]
-        solution.maps[rows, value] = batch.delta[done]
-        solution.lambda2_effective[rows, value] = batch.l2[done]
-        solution.kkt_residual[rows, value] = residual[done]
-        solution.floor[rows, value] = self.floor()[done]
-        for place, row in zip(torch.nonzero(done)[:, 0].tolist(), rows.tolist(), strict=True):
-            solution.status[row][value] = status[place]
-            solution.certificate[row][value] = certificate
+        rows, values = batch.rows[done], value[done]
+        solution.lambda2_effective[rows, values] = batch.l2[done]
+        solution.kkt_residual[rows, values] = residual[done]
+        solution.floor[rows, values] = floor[done]
+        places = torch.nonzero(done)[:, 0].tolist()
+        for place, row, column in zip(places, rows.tolist(), values.tolist(), strict=True):
+            solution.status[row][column] = status[place]
+            solution.certificate[row][column] = certificate
+        batch.frozen = batch.frozen | done
 
     def reduced(self) -> ReducedProblem:
         """The problem with the Hessian as far as it is known."""
@@ -163,9 +163,10 @@ class KrylovRun:
         batch.z, solved = reduced.solve(lambda1, start, torch.where(pending, self.tolerance(), torch.inf))
         batch.delta = solved if bool(pending.all()) else torch.where(pending[:, None], solved, batch.delta)
 
-    def effective(self, frozen: Tensor) -> Tensor:
-        """The effective lambda2 by what is known of the largest eigenvalue, `[b]`; kept where it is `frozen`."""
-        return torch.where(frozen, self.batch.l2, self.lambda2 + self.spectrum.largest.clamp_min(0))
+    def update_penalty(self) -> None:
+        """Set the effective lambda2 by what is now known of the largest eigenvalue."""
+        batch = self.batch
+        batch.l2 = torch.where(batch.frozen, batch.l2, self.lambda2 + self.spectrum.largest.clamp_min(0))
 
     def onward(self, vague: Tensor) -> tuple[Tensor, Tensor]:
         """Directions in which the largest eigenvalue is sought, `[b, d]`, and how much of each is new, `[b]`.
@@ -187,76 +188,99 @@ class KrylovRun:
         eps = 64 * torch.finfo(self.batch.gradient.dtype).eps
         return norms(self.spectrum.residual) <= eps * self.spectrum.values.abs().amax(1)
 
-    def at(self, value: int, among: Tensor | None = None, provisional: bool = False, may_leave: bool = False) -> None:
-        """Solve images of the batch at one value of lambda1.
+    def exhausted(self) -> Tensor:
+        """Whether no more products are allowed, `[b]`."""
+        return self.solution.hvps[self.batch.rows] >= min(_MOST_PRODUCTS, self.batch.gradient.shape[1])
+
+    def known(self) -> Tensor:
+        """Where nothing more need be learnt of the largest eigenvalue, whatever the map, `[b]`."""
+        return self.batch.frozen | self.batch.settled | (self.spectrum.largest + self.spectrum.error < 0)
+
+    def find_eigenvalue(self, lambda1: Tensor, pending: Tensor) -> None:
+        """Make the largest eigenvalue known well enough, and set the maps to what the reduced problem then gives.
 
         Args:
-            value: its position on the path.
-            among: which images, `[b]`; None for all.
-            provisional: whether a solution passes by what it is expected to miss, with the certificate "bound".
-            may_leave: whether images that are done leave the batch.
+            lambda1: `[b]`.
+            pending: which images, `[b]`.
         """
-        tol, batch, basis = self.tol, self.batch, self.batch.basis
-        if basis.size == 0 and len(batch.rows):
+        batch, basis = self.batch, self.batch.basis
+        if basis.size == 0:
             self.product(batch.gradient / batch.norm.to(batch.gradient.dtype)[:, None], batch.usable.clone())
-        pending = batch.usable if among is None else batch.usable & among
-        # Along a path the penalty stays what it was at the first value, so that the path is continuous.
-        frozen = ~torch.isnan(batch.l2)
-        while bool(pending.any()):
-            spectrum = self.spectrum
-            lambda1 = self.solution.lambda1[batch.rows, value]
-            batch.l2 = self.effective(frozen)
+        solved = ~pending
+        while True:
+            pending = pending & batch.usable
+            self.update_penalty()
+            spectrum, known = self.spectrum, self.known()
             # Before the eigenvalue is known to a fraction of lambda2, the reduced problem may have no solution.
             loose = (_EIGENVALUE_TOLERANCE * spectrum.largest.abs()).clamp(max=0.1 * self.lambda2)
-            known = frozen | batch.settled | (spectrum.largest + spectrum.error < 0)
-            vague = ~known & ((spectrum.error > loose) | (self.ended() & (batch.restarts < 2)))
-            self.solve_reduced(lambda1, pending & ~vague)
-            size = norms(batch.delta) / batch.norm
-            outside, share = basis.outside(batch.delta)
-            vague |= ~known & (spectrum.error * size > tol)
-            # A part outside that is at rounding level, or too small to matter, leaves nothing to be learnt.
-            reach = share * spectrum.values.abs().amax(1) * size
-            inside = (share <= self.rounding) | (reach <= 0.05 * tol)
-            if provisional:
-                expected = batch.ratio * share * size
-                passed = pending & ~vague & ~inside & (expected <= _PROVISIONAL * tol)
-                if bool(passed.any()):
-                    self.record(passed, value, expected, "bound", [CONVERGED] * len(passed))
-                    pending = pending & ~passed
+            vague = pending & ~known & ((spectrum.error > loose) | (self.ended() & (batch.restarts < 2)))
+            clear = pending & ~vague & ~solved
+            if bool(clear.any()):
+                self.solve_reduced(lambda1, clear)
+                wrong = clear & ~known & (spectrum.error * norms(batch.delta) / batch.norm > self.tol)
+                solved, vague = solved | (clear & ~wrong), vague | wrong
+            if not bool(vague.any()):
+                return
+            onward, new = self.onward(vague)
+            seeking = vague & ~self.exhausted() & (new > self.rounding)
+            batch.settled = batch.settled | (vague & ~seeking)
+            if bool(seeking.any()):
+                self.product(basis.orthonormal(onward), seeking)
 
-            exhausted = self.solution.hvps[batch.rows] >= min(_MOST_PRODUCTS, batch.gradient.shape[1])
-            if bool((pending & vague).any()):
-                onward, new = self.onward(vague)
-                seeking = pending & vague & ~exhausted & (new > self.rounding)
-                batch.settled = batch.settled | (pending & vague & ~seeking)
-                outside = torch.where(seeking[:, None], onward, outside)
-            else:
-                seeking = torch.zeros_like(pending)
-            wanted = pending & (seeking | ~(vague | inside | exhausted))
-            if bool(wanted.any()):
-                self.product(basis.orthonormal(outside), wanted)
-                batch.l2 = self.effective(frozen)
-                pending = pending & batch.usable
-            tried = pending & ~vague
-            if bool(tried.any()):
-                residual = kkt_residual(batch.delta, batch.gradient, basis.curved(batch.delta), lambda1, batch.l2)
-                # Of a part outside without a product, all is counted that the Hessian could make of it.
-                residual = torch.where(wanted | (share <= self.rounding), residual, residual + reach)
-                batch.ratio = torch.where(tried & wanted, residual / (share * size), batch.ratio)
-                good = tried & (residual <= tol) & (known | (self.spectrum.error * size <= tol))
-                floor = self.floor()
-                near = _FLOOR_REACHED * floor
-                done = good | (tried & (~wanted | (residual <= floor) | ((residual <= near) & (reach <= near))))
-                if bool(done.any()):
-                    ending = torch.where(good, 0, torch.where(residual <= near, 1, 2)).tolist()
-                    self.record(done, value, residual, "product", [(CONVERGED, FLOOR, STOPPED)[e] for e in ending])
-                    pending = pending & ~done
+    def certify(self, value: Tensor, pending: Tensor) -> Tensor:
+        """Take the products along the new parts of the maps, which makes the maps' residuals known.
+
+        Args:
+            value: the maps' positions on the path, `[b]`.
+            pending: which images, `[b]`; their maps solve the reduced problem.
+
+        Returns:
+            the images whose maps are done, and recorded, `[b]`.
+        """
+        tol, batch, basis = self.tol, self.batch, self.batch.basis
+        lambda1 = self.solution.lambda1[batch.rows, value]
+        size = norms(batch.delta) / batch.norm
+        outside, share = basis.outside(batch.delta)
+        # A part outside that is at rounding level, or too small to matter, leaves nothing to be learnt.
+        reach = share * self.spectrum.values.abs().amax(1) * size
+        inside = (share <= self.rounding) | (reach <= 0.05 * tol)
+        wanted = pending & ~(inside | self.exhausted())
+        if bool(wanted.any()):
+            self.product(basis.orthonormal(outside), wanted)
+            pending = pending & batch.usable
+            self.update_penalty()
+        residual = kkt_residual(batch.delta, batch.gradient, basis.curved(batch.delta), lambda1, batch.l2)
+        # Of a part outside without a product, all is counted that the Hessian could make of it.
+        residual = torch.where(wanted | (share <= self.rounding), residual, residual + reach)
+        good = pending & (residual <= tol) & (self.known() | (self.spectrum.error * size <= tol))
+        floor = self.floor(size)
+        near = _FLOOR_REACHED * floor
+        done = good | (pending & (~wanted | (residual <= floor) | ((residual <= near) & (reach <= near))))
+        if bool(done.any()):
+            ending = torch.where(good, 0, torch.where(residual <= near, 1, 2)).tolist()
+            self.solution.maps[batch.rows[done], value[done]] = batch.delta[done]
+            self.record(done, value, residual, floor, "product", [(CONVERGED, FLOOR, STOPPED)[e] for e in ending])
+        return done
+
+    def at(self, value: Tensor, among: Tensor | None = None, may_leave: bool = False) -> None:
+        """Solve images of the batch, each at one value of lambda1, until it is done.
+
+        Args:
+            value: positions on the path, `[b]`.
+            among: which images, `[b]`; None for all.
+            may_leave: whether images that are done leave the batch.
+        """
+        pending = self.batch.usable if among is None else self.batch.usable & among
+        while bool(pending.any()):
+            self.find_eigenvalue(self.solution.lambda1[self.batch.rows, value], pending)
+            pending = pending & self.batch.usable
+            pending = pending & ~self.certify(value, pending) & self.batch.usable
             self.conclude()
             if may_leave and not bool(pending.all()):
                 keep = torch.nonzero(pending)[:, 0]
-                batch.select(keep)
+                self.batch.select(keep)
                 self._spectrum = None
-                pending, frozen = pending[keep], frozen[keep]
+                pending, value = pending[keep], value[keep]
 
     def conclude(self) -> None:
         """Write down what is now known of the largest eigenvalue."""

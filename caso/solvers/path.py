@@ -1,26 +1,32 @@
 """Certified second-order maps at one value of lambda1, or along a whole path.
 
-On a path most values need no Hessian-vector product of their own: their solutions hardly leave the subspace that the
-others have made known, and pass provisionally. What remains unknown of such a residual is `E w`, `E` being the
-approximation's error and `w` the part of the solution outside the subspace. All of these are then checked at once:
-for a combination of the `w` with standard normal weights, one product gives `E` times the combination, whose norm falls
-short of a twentieth of any single `|E w|` with probability 0.04 at most (a normal variable is that small with that
-probability). Two such combinations leave 0.0016. Twenty times the larger norm is the bound; where it is too large, the
-value with the largest part outside gets a product of its own, and the others are checked again.
+On a path most values need no Hessian-vector product of their own. The smallest is solved first, with products until it
+is certified. One more product follows where larger values will lead out of the subspace known by then. Then come
+rounds: all values still open are solved with the approximation of the Hessian as it stands. What is unknown of such a
+map's residual is `E w`, `E` being the approximation's error and `w` the part of the map outside the subspace. How large
+`|E w| / |w|` can be is not known, but what it was along the last product's direction is, and three times that is the
+estimate. The maps that are by this estimate within the tolerance are done; their certificate reads "estimate". If any
+are not, the next product is taken along a random combination of all their `w` (of that round's, so that no map's `w`
+goes unseen): it measures `E` anew, and improves the approximation for the next round.
 """
 
 from __future__ import annotations
+
+from itertools import count
 
 import torch
 from torch import Tensor
 
 from caso.curvature.linearisation import Linearisation
-from caso.objective import kkt_residual, norms
+from caso.objective import combine, dots, norms, soft_threshold
 from caso.solvers.krylov import KrylovRun
-from caso.solvers.solution import Solution
+from caso.solvers.reduced import ReducedProblem
+from caso.solvers.solution import CONVERGED, Solution
 
-_PROBES = 2
-_FACTOR = 20.0
+_SAFETY = 3.0
+"""How many times as strongly as along the measured direction the approximation's error may act elsewhere."""
+_ROUNDS = 5
+"""After so many, each round solves its worst value to the end."""
 
 
 def solve_krylov(problem: Linearisation, lambda1: Tensor, lambda2: float, tol: float) -> Solution:
@@ -37,54 +43,125 @@ def solve_krylov(problem: Linearisation, lambda1: Tensor, lambda2: float, tol: f
     """
     run = KrylovRun(problem, lambda1, lambda2, tol)
     values = lambda1.shape[1]
-    for value in range(values):
-        run.at(value, provisional=value > 0, may_leave=values == 1)
-    generator = torch.Generator().manual_seed(0)
-    open_ = _provisional(run)
-    while bool(open_.any()):
-        open_ = _check(run, open_, torch.randn(_PROBES, values, generator=generator, dtype=torch.float64))
+    run.at(torch.zeros_like(run.batch.rows), may_leave=values == 1)
+    if values > 1 and len(run.batch.rows):
+        _Path(run).solve()
     return run.solution
 
 
-def _provisional(run: KrylovRun) -> Tensor:
-    """Which values of which images rest on expectation so far, `[b, L]`."""
-    certificates = [run.solution.certificate[row] for row in run.batch.rows.tolist()]
-    table = [[c == "bound" for c in one] for one in certificates]
-    shape = len(table), run.solution.lambda1.shape[1]
-    return torch.tensor(table, dtype=torch.bool, device=run.batch.rows.device).view(shape) & run.batch.usable[:, None]
+class _Path:
+    """The values of the images that are not done yet."""
 
+    def __init__(self, run: KrylovRun) -> None:
+        self.run, self.rows = run, run.batch.rows
+        self.lambda1 = run.solution.lambda1[self.rows]
+        self.open = run.batch.usable[:, None].repeat(1, self.lambda1.shape[1])
+        self.open[:, 0] = False
+        self.strength = run.spectrum.values.abs().amax(1)
+        """What the approximation's error makes of a direction outside at most, by what is known, `[b]`."""
+        self.swept = False
+        self.generator = torch.Generator().manual_seed(0)
 
-def _check(run: KrylovRun, open_: Tensor, weights: Tensor) -> Tensor:
-    """Bound the residuals of the values `open_` `[b, L]` by products with two combinations; return what stays open."""
-    batch, solution, rows = run.batch, run.solution, run.batch.rows
-    before = run.reduced()
-    combined = [torch.zeros_like(batch.gradient) for _ in weights]
-    known, floor, beyond = (torch.zeros(open_.shape, dtype=torch.float64, device=rows.device) for _ in range(3))
-    for value in torch.nonzero(open_.any(0))[:, 0].tolist():
-        batch.delta = solution.maps[rows, value]
-        outside, _ = batch.basis.outside(batch.delta)
-        outside = outside * open_[:, value, None]
-        for total, weight in zip(combined, weights[:, value].tolist(), strict=True):
-            total += weight * outside
-        lambda1, l2 = solution.lambda1[rows, value], solution.lambda2_effective[rows, value]
-        curved = before.curved(batch.delta)
-        known[:, value] = kkt_residual(batch.delta, batch.gradient, curved, lambda1, l2)
-        floor[:, value], beyond[:, value] = run.floor(), norms(outside)
-    checked = open_.any(1) & batch.usable
-    for total in combined:
-        outside, share = batch.basis.outside(total)
-        new = checked & batch.usable & (share > run.rounding)
-        if bool(new.any()):
-            run.product(batch.basis.orthonormal(outside), new)
-    missed = torch.stack([norms(batch.basis.curved(total) - before.curved(total)) for total in combined]).amax(0)
-    bound = known + (_FACTOR * missed / batch.norm)[:, None] + floor
-    good = open_ & (bound <= run.tol) & batch.usable[:, None]
-    solution.kkt_residual[rows] = torch.where(good, bound, solution.kkt_residual[rows])
-    open_ = open_ & ~good & batch.usable[:, None]
-    # Where the bound fails, the value that reaches farthest outside is solved with products of its own.
-    farthest = torch.where(open_, beyond, torch.full_like(beyond, -1.0)).argmax(1, keepdim=True)
-    worst = torch.zeros_like(open_).scatter(1, farthest, True) & open_
-    for value in torch.nonzero(worst.any(0))[:, 0].tolist():
-        batch.delta = solution.maps[rows, value]
-        run.at(value, among=worst[:, value])
-    return open_ & ~worst & batch.usable[:, None]
+    def solve(self) -> None:
+        self.explore()
+        for number in count():
+            if not bool(self.open.any()):
+                break
+            self.round(thorough=number >= _ROUNDS)
+        self.run.conclude()
+
+    def explore(self) -> None:
+        """Take a product where the maps of larger lambda1 will leave the subspace, going by the smallest one's pull."""
+        batch = self.run.batch
+        pull = batch.gradient + batch.basis.curved(batch.delta)
+        farthest = torch.zeros_like(batch.norm)
+        direction = torch.zeros_like(pull)
+        for value in range(1, self.lambda1.shape[1], 3):
+            outside, share = batch.basis.outside(soft_threshold(pull, self.lambda1[:, value, None].to(pull.dtype)))
+            size = norms(outside)
+            further = (size > farthest) & (share > self.run.rounding)
+            direction = torch.where(further[:, None], outside, direction)
+            farthest = torch.where(further, size, farthest)
+        self.measure(direction, self.run.batch.usable & (farthest > 0) & ~self.run.exhausted())
+
+    def measure(self, direction: Tensor, wanted: Tensor) -> None:
+        """Take products along `direction` `[b, d]` where `wanted` `[b]`."""
+        if bool(wanted.any()):
+            basis, before = self.run.batch.basis, self.run.reduced()
+            self.run.product(basis.orthonormal(direction), wanted)
+            self.learn(before, wanted)
+
+    def learn(self, before: ReducedProblem, measured: Tensor) -> None:
+        """See from the newest product how wrong the approximation `before` it was."""
+        basis = self.run.batch.basis
+        wrong = norms(basis.products[:, -1] - before.curved(basis.directions[:, -1]))
+        self.strength = torch.where(measured, _SAFETY * wrong, self.strength)
+
+    def round(self, thorough: bool) -> None:
+        """Solve the open values, and take a product along a combination of their new parts where that is needed."""
+        run, batch, solution, rows = self.run, self.run.batch, self.run.solution, self.rows
+        before, first = run.reduced(), self.open
+        size, beyond = self.sweep(before)
+        self.passed(size, beyond, torch.zeros_like(beyond))
+        pending = self.open.any(1)
+        if not bool(pending.any()):
+            return
+        if thorough:
+            far = torch.where(self.open, beyond, torch.full_like(beyond, -1.0)).argmax(1)
+            run.at(far, among=pending)
+            self.open &= ~(torch.zeros_like(self.open).scatter(1, far[:, None], True) & pending[:, None])
+            self.open &= batch.usable[:, None]
+            return
+        weights = torch.randn(first.shape[1], generator=self.generator, dtype=torch.float64).to(rows.device) * first
+        maps = solution.maps if len(rows) == len(solution.maps) else solution.maps[rows]
+        outside, share = batch.basis.outside(combine(weights, maps))
+        wanted = pending & (share > run.rounding) & ~run.exhausted()
+        self.measure(outside, wanted)
+        if bool(wanted.any()):
+            direction = batch.basis.directions[:, -1:]
+            along = dots(direction, maps)[:, 0].abs() / batch.norm[:, None]
+            self.passed(size, (beyond**2 - along**2).clamp_min(0).sqrt(), along * self.strength[:, None] / _SAFETY)
+        self.open &= batch.usable[:, None]
+
+    def sweep(self, reduced: ReducedProblem) -> tuple[Tensor, Tensor]:
+        """Solve the reduced problem at the open values, in ascending order.
+
+        Returns:
+            the maps' norms, and those of their parts outside the subspace, as fractions of the gradient's: `[b, L]`.
+        """
+        run, batch, tolerance = self.run, self.run.batch, self.run.tolerance()
+        size, beyond = torch.zeros_like(self.lambda1), torch.zeros_like(self.lambda1)
+        z = reduced.guess(batch.delta)
+        last, trend = self.lambda1[:, 0], torch.zeros_like(z)
+        for value in torch.nonzero(self.open.any(0))[:, 0].tolist():
+            chosen, lambda1 = self.open[:, value], self.lambda1[:, value]
+            if self.swept:
+                start = reduced.guess(run.solution.maps[self.rows, value])
+            else:
+                # While the support stays, z is linear in lambda1.
+                start = z + torch.where(reduced.steady, lambda1 - last, 0.0)[:, None] * trend
+            solved, delta = reduced.solve(lambda1, start, torch.where(chosen, tolerance, torch.inf))
+            trend, z, last = (solved - z) / (lambda1 - last).clamp_min(1e-300)[:, None], solved, lambda1
+            run.solution.maps[self.rows[chosen], value] = delta[chosen]
+            outside, share = batch.basis.outside(delta)
+            size[:, value] = norms(delta) / batch.norm
+            beyond[:, value] = share * size[:, value]
+        self.swept = True
+        return size, beyond
+
+    def passed(self, size: Tensor, beyond: Tensor, known: Tensor) -> None:
+        """Close the open values whose residual is estimated to be within the tolerance.
+
+        Args:
+            size: the maps' norms, `[b, L]`.
+            beyond: the norms of their parts along which no product is known, `[b, L]`.
+            known: what is known of their residuals, `[b, L]`.
+        """
+        run, floor = self.run, self.run.floor(size)
+        estimate = 0.05 * run.tol + known + beyond * self.strength[:, None] + floor
+        good = self.open & (estimate <= run.tol) & run.batch.usable[:, None]
+        for value in torch.nonzero(good.any(0))[:, 0].tolist():
+            position = torch.full_like(self.rows, value)
+            status = [CONVERGED] * len(position)
+            run.record(good[:, value], position, estimate[:, value], floor[:, value], "estimate", status)
+        self.open &= ~good

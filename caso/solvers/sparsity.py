@@ -64,12 +64,13 @@ def solve_for_sparsity(problem: Linearisation, sparsity: float, lambda2: float, 
         return closed_form(problem, lambda1[:, None], lambda2, tol, order)
     run = KrylovRun(problem, lambda1[:, None], lambda2, tol)
     rows = run.batch.rows
+    first = torch.zeros_like(rows)
     for _ in range(_ROUNDS if len(rows) else 0):
-        run.at(0)
+        run.at(first)
         off = (fraction_of_zeros(run.solution.maps[rows, 0]) - sparsity).abs() > _CLOSE
         if not bool(off.any()):
             break
         run.solution.lambda1[rows[off], 0] = _bisect(run, sparsity)[off]
     else:
-        run.at(0)
+        run.at(first)
     return run.solution
