@@ -122,7 +122,8 @@ class CASO(Explainer):
         init: where they start: zero or random.
         tol: residual to reach, as a fraction of the gradient's norm.
         batch_size: images at once; None for all that are given. Halved by itself where memory runs out.
-        images_ahead: images that are still to come, so that it is known from the start whether tracing pays.
+        images_ahead: images that will come in all, so that it is known from the start whether tracing pays; 0 where
+            that is not known, and what came says what is likely to come.
 
     Raises:
         ValueError: an argument is out of range.
@@ -163,7 +164,7 @@ class CASO(Explainer):
             fits = curvature in ("auto", "closed_form")
             require(fits, "curvature", curvature, "closed_form with solver=closed_form")
             curvature = "closed_form"
-        self.curvature, self._ahead = curvature, images_ahead
+        self.curvature, self._ahead, self._known_ahead = curvature, images_ahead, images_ahead > 0
         self._known: tuple[object, ...] = ()
         self._network: Prepared | None = None
         self._traced: Traced | None = None
@@ -193,7 +194,8 @@ class CASO(Explainer):
 
     def _linearise(self, inputs: Tensor, target: Tensor) -> Linearisation:
         assert self._network is not None
-        self._ahead += len(inputs) // (self.n_samples if self.smooth else 1)  # what came says what is likely to come
+        if not self._known_ahead:
+            self._ahead += len(inputs) // (self.n_samples if self.smooth else 1)
         if self._traced is not None:
             return self._traced(inputs, target)
         return linearise(self._network, inputs, target, self.curvature)

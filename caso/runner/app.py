@@ -4,18 +4,22 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from caso.runner.commandline import arrange
 from caso.runner.errors import ConfigError, describe, hydra_line
+from caso.runner.processes import MISTAKE, Meeting, Process, ProcessFailedError, TerminatedError, from_outside
 from caso.runner.schema import register
 
 log = logging.getLogger(__name__)
 
 _FULL = "HYDRA_FULL_ERROR"
+_KEPT = "what was explained so far is kept, and the same command with resume=DIRECTORY goes on"
 
 
 def main(config_dir: Path) -> int:
@@ -30,22 +34,32 @@ def main(config_dir: Path) -> int:
     """
     register()
     full = os.environ.get(_FULL, "0") not in ("", "0")
-    status = _Status(full)
+    outside = from_outside()
+    meeting = None if outside is None else Meeting(outside)
+    try:
+        sys.argv[1:] = arrange(sys.argv[1:], outside, meeting)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return MISTAKE
+    status = _Status(full, outside, meeting)
     run = hydra.main(version_base=None, config_path=str(config_dir), config_name="config")(status.job)
     # Hydra prints its errors over several lines and ends the process, unless this variable asks for the exception.
     os.environ[_FULL] = "1"
     try:
         run()
     except KeyboardInterrupt:
-        print("interrupted; what was explained so far is kept", file=sys.stderr)
+        print(f"interrupted; {_KEPT}", file=sys.stderr)
         return 130
+    except TerminatedError:
+        print(f"terminated; {_KEPT}", file=sys.stderr)
+        return 143
     except Exception as error:
         if full:
             raise
         overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
         line = hydra_line(error, known_keys(config_dir, overrides), known_choices(config_dir), overrides)
         print(line, file=sys.stderr)
-        return 2
+        return MISTAKE
     finally:
         if not full:
             os.environ.pop(_FULL, None)
@@ -81,8 +95,8 @@ def known_keys(config_dir: Path, overrides: Sequence[str]) -> list[str]:
 class _Status:
     """Runs jobs for Hydra and remembers how they ended."""
 
-    def __init__(self, full: bool) -> None:
-        self.full = full
+    def __init__(self, full: bool, outside: Process | None, meeting: Meeting | None) -> None:
+        self.full, self.outside, self.meeting = full, outside, meeting
         self.exit_code = 0
         self.sweep: Path | None = None
 
@@ -90,32 +104,43 @@ class _Status:
         """Run one job. In a sweep, an error is logged at once in one line, and the sweep goes on."""
         # Lightning, pandas and the rest take seconds to import: not for --help, --cfg and mistakes that Hydra finds.
         from caso.runner.job import run_job
-        from caso.runner.store import SUMMARY, write_json
         from caso.runner.sweep import sweep_directory
 
         directory = Path(HydraConfig.get().runtime.output_dir)
         self.sweep = sweep_directory()
         OmegaConf.set_struct(cfg, False)
+        leads = self.outside is None or self.outside.leads
+        if not leads:
+            _be_quiet()
         try:
-            if run_job(cfg, directory)["failed_images"] > 0:
-                self.exit_code = 1
+            self.exit_code = max(self.exit_code, run_job(cfg, directory, self.meeting, self.outside))
         except Exception as error:
-            write_json(directory / SUMMARY, {"status": "failed", "message": describe(error)})
             if self.full:
                 raise
-            log.debug("failed", exc_info=True)
-            if self.sweep is not None:
-                log.error("job %s failed: %s", HydraConfig.get().job.num, describe(error))
-                self.exit_code = 1
-            elif isinstance(error, ConfigError):
-                print(error, file=sys.stderr)
-                self.exit_code = 2
-            else:
-                print(
-                    f"{type(error).__name__}: {describe(error)} (the traceback is in {directory / 'caso.log'})",
-                    file=sys.stderr,
-                )
-                self.exit_code = 1
+            self._failed(error, directory, leads)
+
+    def _failed(self, error: Exception, directory: Path, leads: bool) -> None:
+        from caso.runner.plan import ForeignDirectoryError, write_json
+        from caso.runner.store import SUMMARY
+
+        log.debug("failed", exc_info=True)
+        mistake = isinstance(error, ConfigError)
+        if leads and not isinstance(error, ForeignDirectoryError):
+            with suppress(OSError):
+                write_json(directory / SUMMARY, {"status": "failed", "message": describe(error)})
+        if self.sweep is not None:
+            log.error("job %s failed: %s", HydraConfig.get().job.num, describe(error))
+            self.exit_code = 1
+        elif mistake:
+            print(error, file=sys.stderr)
+            self.exit_code = MISTAKE
+        elif isinstance(error, ProcessFailedError):
+            print(f"{describe(error)}; {_KEPT}", file=sys.stderr)
+            self.exit_code = MISTAKE if error.status == MISTAKE else 1
+        else:
+            told = f"the traceback is in {directory / 'caso.log'}; {_KEPT}"
+            print(f"{type(error).__name__}: {describe(error)} ({told})", file=sys.stderr)
+            self.exit_code = 1
 
     def code(self) -> int:
         """Give the exit status; jobs of a sweep may have run in other processes, and left it in their directories."""
@@ -124,3 +149,12 @@ class _Status:
 
             return int(any_failed(self.sweep))
         return self.exit_code
+
+
+def _be_quiet() -> None:
+    """Leave the terminal to the first process."""
+    for name in (None, "caso"):
+        logger = logging.getLogger(name)
+        for handler in list(logger.handlers):
+            if type(handler) is logging.StreamHandler:
+                logger.removeHandler(handler)

@@ -42,6 +42,10 @@ def check(cfg: DictConfig) -> None:
     _number(cfg, "lr", above=0)
     _number(cfg, "seed", at_least=0, at_most=2**32 - 1)
     _number(cfg, "num_workers", at_least=0)
+    _number(cfg, "pictures", at_least=0)
+    _number(cfg, "trainer.num_nodes", at_least=1)
+    if cfg.resume is not None:
+        raise ConfigError("resume", cfg.resume, "give it on the command line")
     _one_of(cfg, "init", ("zero", "random"))
     _one_of(cfg, "curvature", CURVATURES)
     _one_of(cfg, "trainer.precision", PRECISIONS)

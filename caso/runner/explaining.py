@@ -97,6 +97,20 @@ def figures(explanation: Any, place: int) -> dict[str, Any]:
     }
 
 
+def constant_columns(cfg: Any, model_name: str) -> dict[str, Any]:
+    """Collect the columns that are the same in all rows of a run."""
+    return {
+        "order": cfg.order.name,
+        "regularization": cfg.regularization.name,
+        "lambda2": cfg.lambda2,
+        "smooth": cfg.smooth,
+        "times_input": cfg.times_input,
+        "magnitude": cfg.magnitude,
+        "seed": cfg.seed,
+        "model": model_name,
+    }
+
+
 def halve_on_failure(solve: Callable[[Tensor], Any], pixels: Tensor, first: int = 0) -> list[tuple[int, Tensor, Any]]:
     """Explain a batch; if that fails, each of its halves, down to single images.
 

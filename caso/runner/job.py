@@ -2,29 +2,37 @@
 
 import logging
 import time
-import warnings
+from collections import Counter
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from numpy.typing import NDArray
-from omegaconf import DictConfig
-from torch import Tensor
-from torch.utils.data import DataLoader
+from filelock import FileLock
+from omegaconf import DictConfig, OmegaConf
 
 from caso.runner.checks import check
 from caso.runner.datasets import find_samples
-from caso.runner.environment import environment, keep_freed_memory
-from caso.runner.errors import ConfigError, choices
-from caso.runner.loading import PixelDataset, collate
+from caso.runner.devices import count_processes, find_device, take_share_of_machine
+from caso.runner.environment import environment
+from caso.runner.errors import ConfigError, printable
 from caso.runner.loggers import Guarded, check_logger
 from caso.runner.models import find_model
-from caso.runner.module import ExplainModule
-from caso.runner.pictures import on_sheet, panel, write_contact_sheet, write_picture
+from caso.runner.parts import Follower, PartWriter
+from caso.runner.pictures import on_sheet, write_contact_sheet
+from caso.runner.plan import Plan, hold, make_plan, read_plan, write_json
+from caso.runner.predict import Share, explain_share, give_up
+from caso.runner.processes import (
+    Meeting,
+    Process,
+    ProcessFailedError,
+    end_on_sigterm,
+    run_workers,
+    wait_for_others,
+)
 from caso.runner.progress import ShowProgress
-from caso.runner.store import SUMMARY, Store, load_run, write_json
-from caso.runner.sweep import sweep_directory
+from caso.runner.store import SUMMARY, Run, load_run, write_table
+from caso.runner.sweep import jobs_at_once, overrides_of_job, sweep_directory
 from caso.runner.tables import make_console, print_run, summarize
 from caso.runner.targets import resolve
 
@@ -33,17 +41,21 @@ log = logging.getLogger(__name__)
 # Images explained together where the configuration says auto. On few cores large batches gain little, and the bar
 # should move; a device that lacks memory for 32 gets halves, see `caso.runner.explaining.halve_on_failure`.
 _AUTO_BATCH = {"cpu": 4, "cuda": 32}
+_DEATHS = 4
+"""How often processes may die, none having finished a batch since, before the run is given up."""
 
 
-def run_job(cfg: DictConfig, directory: Path) -> dict[str, Any]:
-    """Check everything, explain every image, and write and print the results.
+def run_job(cfg: DictConfig, directory: Path, meeting: Meeting | None = None, outside: Process | None = None) -> int:
+    """Check everything, explain every image that has not been explained, and write and print the results.
 
     Args:
         cfg: The composed configuration, without Hydra's own node.
         directory: The run's, where all is written.
+        meeting: Of the processes, where torchrun or srun started them.
+        outside: This process's place among those.
 
     Returns:
-        The run's summary.
+        The exit status: 0, or 1 where images have no map.
 
     Raises:
         ConfigError: For every mistake in the configuration, before weights load where it can be known then.
@@ -52,41 +64,30 @@ def run_job(cfg: DictConfig, directory: Path) -> dict[str, Any]:
     use_images(cfg)
     check(cfg)
     check_logger(cfg)
-    device = _device(cfg.trainer.accelerator)
-    samples = find_samples(cfg.dataset, cfg.seed)
-    source = find_model(cfg.model)
-    target = None if source.class_names is None else resolve(cfg.target, source.class_names)
-    if device == "cpu":
-        keep_freed_memory()
-    torch.manual_seed(cfg.seed)  # of random weights
-    log.info("%s: %d images, order=%s, on %s", source.name, len(samples), cfg.order.name, device)
-    classifier = source.load()
-    if source.class_names is None:
-        target = resolve(cfg.target, classifier.class_names)
-    write_json(directory / "environment.json", environment(cfg, device))
-
-    collector = _Collector(cfg, directory)
-    summary: dict[str, Any] = {"status": "failed"}
-    try:
-        module = ExplainModule(
-            classifier.network,
-            cfg,
-            target=target,
-            class_names=classifier.class_names,
-            model_name=source.name,
-            images_ahead=len(samples),
-            sink=collector.take,
-        )
-        _predict(cfg, device, module, PixelDataset(samples, classifier.preprocessing), directory)
-        run = load_run(directory)
-        write_contact_sheet(directory, collector.sheet, collector.pictures)
-        summary = {"status": "finished", **summarize(run.table), "seconds": time.perf_counter() - start}
-    finally:
-        collector.close(summary)
-    write_json(directory / SUMMARY, summary)
-    if sweep_directory() is None:  # a sweep ends with one table over all its jobs
-        print_run(run, make_console())
-    return summary
+    with ExitStack() as stack:
+        jobs = jobs_at_once()
+        part = take_share_of_machine(jobs) if jobs > 1 else None
+        if part is not None:
+            stack.callback(part.release)
+        device = find_device(cfg.trainer.accelerator)
+        world = _world(cfg, device, outside)
+        samples = find_samples(cfg.dataset, cfg.seed)
+        source = find_model(cfg.model)
+        if source.class_names is not None:
+            resolve(cfg.target, source.class_names)
+        process = outside or Process()
+        ids = [sample.id for sample in samples]
+        plan = _plan(cfg, directory, ids, _batch_size(cfg, device, len(ids), world), process, meeting, stack)
+        share = Share(cfg, directory, plan, process, device, samples)
+        with end_on_sigterm():
+            if not process.leads:
+                explain_share(share)
+                return 0
+            log.info("%s: %d images, order=%s, on %s", source.name, len(ids), cfg.order.name, _described(device, world))
+            write_json(directory / "environment.json", environment(cfg, device))
+            # The part of the machine is seen by new processes alone: this one may have used its devices already.
+            here = outside is not None or (world == 1 and part is None)
+            return _lead(share, world, source.name, start, here=here)
 
 
 def use_images(cfg: DictConfig) -> None:
@@ -100,76 +101,150 @@ def use_images(cfg: DictConfig) -> None:
         cfg.dataset = replacement
 
 
-class _Collector:
-    """Takes each image's results to the store, the pictures and the logger as they come."""
+class _Monitor:
+    """Follows what all processes of a run finish: for the bar and the logger."""
 
-    def __init__(self, cfg: DictConfig, directory: Path) -> None:
-        self.directory = directory
-        self.store = Store(directory)
-        self.logger = Guarded(cfg, directory)
-        self.sheet: list[str] = []
-        self.pictures = 0
+    def __init__(self, cfg: DictConfig, directory: Path, plan: Plan) -> None:
+        self.plan, self.finished = plan, 0
+        self._directory, self._images = directory, 0
+        self._follower = Follower(directory)
+        self._logger = Guarded(cfg, directory)
+        self._progress = ShowProgress(plan.count, make_console(stderr=True))
+        self._shown: set[str] = set()
 
-    def take(self, rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor | None) -> None:
-        content = None if pixels is None else panel(rows, maps, pixels)
-        name = ""
-        if content is not None:
-            name = self.store.picture_path()
-            write_picture(content, self.directory / name)
-            self.pictures += 1
-            if on_sheet(len(self.sheet)):
-                self.sheet.append(name)
-        for place, (row, attribution) in enumerate(zip(rows, maps, strict=True)):
-            written = self.store.add(row | {"picture": name}, attribution)
-            self.logger.log(written, self.directory / name if name and place == 0 else None)
+    def look(self) -> None:
+        """Take what is new."""
+        for one in self._follower.poll():
+            self.finished += 1
+            self._images += len({row["image"] for row in one.rows})
+            for row in one.rows:
+                picture = row.get("picture") or ""
+                new = picture and picture not in self._shown
+                self._shown.add(picture)
+                self._logger.log(row, self._directory / picture if new else None)
+        self._progress.show(self._images)
+
+    def remaining(self) -> int:
+        """How many batches are left."""
+        self.look()
+        return self.plan.batches - self.finished
 
     def close(self, summary: dict[str, Any]) -> None:
-        self.store.close()
-        self.logger.finish(summary)
+        self._progress.close()
+        self._logger.finish(summary)
 
 
-def _device(accelerator: str) -> str:
-    present = torch.cuda.is_available()
-    if accelerator not in ("cpu", "gpu", "auto"):
-        raise ConfigError("trainer.accelerator", accelerator, f"must be {choices(('cpu', 'gpu', 'auto'))}")
-    if accelerator == "gpu" and not present:
-        raise ConfigError("trainer.accelerator", accelerator, "no CUDA device is present; use trainer=cpu")
-    return "cuda" if present and accelerator != "cpu" else "cpu"
-
-
-def _predict(cfg: DictConfig, device: str, module: ExplainModule, data: PixelDataset, directory: Path) -> None:
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    progress = ShowProgress(len(data), make_console(stderr=True))
-    loader = DataLoader(
-        data,
-        batch_size=_AUTO_BATCH[device] if cfg.batch_size == "auto" else cfg.batch_size,
-        num_workers=cfg.num_workers,
-        collate_fn=collate,
-    )
-    trainer = pl.Trainer(
-        accelerator="gpu" if device == "cuda" else "cpu",
-        devices=1,
-        precision=cfg.trainer.precision,
-        inference_mode=False,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=directory,
-        callbacks=[progress],
-    )
+def _lead(share: Share, world: int, model: str, start: float, *, here: bool) -> int:
+    """Explain what is missing, `here` or in other processes; then gather, write and print."""
+    cfg, directory = share.cfg, share.directory
+    monitor = _Monitor(cfg, directory, share.plan)
+    summary: dict[str, Any] = {"status": "failed"}
     try:
-        with warnings.catch_warnings():
-            # Explaining an image takes far longer than reading it.
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            # Results are handed on inside predict_step, and memory must not grow with the data set.
-            warnings.filterwarnings("ignore", message="predict returned None.*")
-            # Lightning's own use of torch, until it follows torch's change.
-            warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated.*")
-            # trainer=cpu on a machine with a GPU is a choice.
-            warnings.filterwarnings("ignore", message="GPU available but not used.*")
-            trainer.predict(module, loader, return_predictions=False)
-    except SystemExit as end:  # what Lightning makes of Ctrl-C
-        raise KeyboardInterrupt from end
+        before = share.plan.batches - monitor.remaining()
+        if before:
+            log.info("%d of %d batches were finished before", before, share.plan.batches)
+        try:
+            if here:
+                explain_share(share, monitor.look)
+                wait_for_others(monitor.remaining)
+            elif monitor.remaining():
+                deaths = _Deaths(share, world, model)
+                settings: Any = OmegaConf.to_container(cfg, resolve=True)
+                run_workers(directory, settings, world, monitor.look, deaths.told)
+                monitor.look()
+        finally:
+            # However it ended, what there is can be read; a full disk must not hide the reason.
+            run = load_run(directory)
+            with suppress(OSError):
+                if len(run.table):
+                    write_table(run)
+        pictures = [name for name in dict.fromkeys(run.table["picture"]) if name]
+        write_contact_sheet(directory, [p for i, p in enumerate(pictures) if on_sheet(i)], len(pictures))
+        summary = {"status": "finished", **summarize(run.table), "seconds": time.perf_counter() - start}
     finally:
-        progress.close()
+        monitor.close(summary)
+    write_json(directory / SUMMARY, summary)
+    if sweep_directory() is None:  # a sweep ends with one table over all its jobs
+        print_run(run, make_console())
+    return int(summary["failed_images"] > 0)
+
+
+class _Deaths:
+    """Counts processes that were killed, batch by batch, and gives up a batch that two did not survive."""
+
+    def __init__(self, share: Share, world: int, model: str) -> None:
+        self._share, self._world, self._model = share, world, model
+        self._of_batch: Counter[int] = Counter()
+        self._in_a_row, self._finished = 0, -1
+
+    def told(self, rank: int, how: str) -> None:
+        """Take note that the process of that rank was killed by the signal named."""
+        own = Share(
+            self._share.cfg, self._share.directory, self._share.plan, Process(rank, self._world, rank),
+            self._share.device, self._share.samples,
+        )  # fmt: skip
+        missing = own.missing()
+        finished = len(missing)
+        self._in_a_row = self._in_a_row + 1 if finished == self._finished else 1
+        self._finished = finished
+        if self._in_a_row > _DEATHS:
+            raise ProcessFailedError(f"the processes were killed ({how}) {_DEATHS} times without finishing a batch")
+        if not missing:
+            return
+        self._of_batch[missing[0]] += 1
+        log.warning("process %d of %d was killed (%s); another goes on", rank, self._world, how)
+        if self._of_batch[missing[0]] == 2:
+            writer = PartWriter(own.directory)
+            give_up(own, self._model, missing[0], f"the process that explained it was killed twice ({how})", writer)
+            writer.close()
+
+
+def _plan(
+    cfg: DictConfig,
+    directory: Path,
+    ids: list[str],
+    batch_size: int,
+    process: Process,
+    meeting: Meeting | None,
+    stack: ExitStack,
+) -> Plan:
+    """Take the directory for this run, and plan; all processes hear whether the first one could."""
+    if not process.leads:
+        assert meeting is not None
+        if not meeting.agree():
+            raise ConfigError("hydra.run.dir", directory, "the first process could not begin; see its message")
+        return read_plan(directory)
+    planned = False
+    try:
+        lock: FileLock = hold(directory)
+        stack.callback(lock.release)
+        plan = make_plan(directory, cfg, ids, batch_size, overrides_of_job())
+        planned = True
+    finally:
+        if meeting is not None:
+            meeting.agree(planned)
+    return plan
+
+
+def _world(cfg: DictConfig, device: str, outside: Process | None) -> int:
+    """How many processes share the work."""
+    if outside is not None:
+        return outside.world
+    nodes = cfg.trainer.num_nodes
+    if nodes != 1:
+        raise ConfigError("trainer.num_nodes", nodes, "start a run on several nodes by torchrun or srun, on each of them")
+    return count_processes(cfg.trainer.devices, device)
+
+
+def _batch_size(cfg: DictConfig, device: str, images: int, world: int) -> int:
+    """Images explained together: not so many that processes have nothing to do."""
+    size = _AUTO_BATCH[device] if cfg.batch_size == "auto" else int(cfg.batch_size)
+    return max(1, min(size, -(-images // world))) if cfg.batch_size == "auto" else size
+
+
+def _described(device: str, world: int) -> str:
+    name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
+    return printable(name if world == 1 else f"{name}, {world} processes")
+
+
+__all__ = ["Run", "run_job", "use_images"]

@@ -1,9 +1,9 @@
 """From samples to batches: reading, preprocessing, and what cannot be read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from PIL import Image
 from torch import Tensor, stack
 from torch.utils.data import Dataset
 
@@ -46,42 +46,53 @@ class Batch:
     unreadable: list[Item]
 
 
-class PixelDataset(Dataset[Item]):
-    """Read and preprocess samples.
+class PixelBatches(Dataset[Batch]):
+    """Read and preprocess samples, batch by batch.
 
     Args:
-        samples: The samples in order.
-        preprocessing: From an RGB image to pixels ``[C, H, W]``.
+        samples: All samples in order.
+        preprocessing: From an image to pixels ``[C, H, W]``.
+        batches: The places of each batch's samples.
     """
 
-    def __init__(self, samples: Sequence[Sample], preprocessing: Callable[[Image.Image], Tensor]) -> None:
-        """Keep both; nothing is read yet."""
+    def __init__(
+        self, samples: Sequence[Sample], preprocessing: Callable[[Any], Tensor], batches: Sequence[Sequence[int]]
+    ) -> None:
+        """Keep all; nothing is read yet."""
         self.samples = samples
         self.preprocessing = preprocessing
+        self.batches = batches
 
     def __len__(self) -> int:
-        """Count the samples."""
-        return len(self.samples)
+        """Count the batches."""
+        return len(self.batches)
 
-    def __getitem__(self, number: int) -> Item:
+    def __getitem__(self, number: int) -> Batch:
+        """Read one batch."""
+        return collate(self.read(place) for place in self.batches[number])
+
+    def read(self, place: int) -> Item:
         """Read one sample; a failure is returned, not raised, so that the run goes on."""
-        sample = self.samples[number]
+        sample = self.samples[place]
         try:
-            return Item(number, sample.id, self.preprocessing(sample.read()))
+            return Item(place, sample.id, self.preprocessing(sample.read()))
         except UnreadableImageError as error:
-            return Item(number, sample.id, None, str(error))
+            return Item(place, sample.id, None, str(error))
         except Exception as error:  # a user's preprocessing may raise anything; it costs this image alone
-            return Item(number, sample.id, None, f"preprocessing failed: {describe(error)}")
+            return Item(place, sample.id, None, f"preprocessing failed: {describe(error)}")
 
 
-def collate(items: Sequence[Item]) -> Batch:
+def collate(items: Iterable[Item]) -> Batch:
     """Stack the items that were read, shape by shape, in order."""
     shapes: dict[tuple[int, ...], list[Item]] = {}
+    unreadable = []
     for item in items:
-        if item.pixels is not None:
+        if item.pixels is None:
+            unreadable.append(item)
+        else:
             shapes.setdefault(tuple(item.pixels.shape), []).append(item)
     groups = [
         Group([i.number for i in same], [i.id for i in same], stack([i.pixels for i in same if i.pixels is not None]))
         for same in shapes.values()
     ]
-    return Batch(groups, [item for item in items if item.pixels is None])
+    return Batch(groups, unreadable)

@@ -7,6 +7,7 @@ never stops a run.
 import logging
 import netrc
 import os
+import shutil
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,6 +49,8 @@ class Csv:
         """Write the configuration."""
         from pytorch_lightning.loggers import CSVLogger
 
+        # A run that is resumed logs its earlier images again.
+        shutil.rmtree(directory / "logs", ignore_errors=True)
         self._logger = CSVLogger(save_dir=directory, name="logs", version="")
         self._logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
         self._step = 0

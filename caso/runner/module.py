@@ -3,8 +3,8 @@
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
@@ -13,13 +13,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from caso.runner.errors import describe, printable
-from caso.runner.explaining import explain, figures, finish_maps, halve_on_failure, make_explainer
+from caso.runner.explaining import constant_columns, explain, figures, finish_maps, halve_on_failure, make_explainer
 from caso.runner.loading import Batch, Group
 
 log = logging.getLogger(__name__)
 
-# What happens with an image's rows: (rows, maps or None for each, pixels or None).
-Sink = Callable[[list[dict[str, Any]], list[NDArray[Any] | None], Tensor | None], None]
+
+class Sink(Protocol):
+    """Where results go."""
+
+    def take(
+        self, place: int, rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor | None
+    ) -> None:
+        """Take the rows of the image at a place in the data set, one for each setting, with their maps."""
+
+    def finish(self) -> None:
+        """Finish the batch whose images have come."""
 
 
 class ExplainModule(pl.LightningModule):
@@ -32,7 +41,7 @@ class ExplainModule(pl.LightningModule):
         class_names: For the results, or None.
         model_name: For the results.
         images_ahead: How many images will come.
-        sink: Takes each image's rows as soon as they are known.
+        sink: Takes each image's rows as soon as they are known, and is told where a batch ends.
     """
 
     def __init__(
@@ -55,16 +64,7 @@ class ExplainModule(pl.LightningModule):
         self.images_ahead = images_ahead
         self.sink = sink
         self.explainer: Any = None
-        self._constant = {
-            "order": cfg.order.name,
-            "regularization": cfg.regularization.name,
-            "lambda2": cfg.lambda2,
-            "smooth": cfg.smooth,
-            "times_input": cfg.times_input,
-            "magnitude": cfg.magnitude,
-            "seed": cfg.seed,
-            "model": model_name,
-        }
+        self._constant = constant_columns(cfg, model_name)
         self._told_range = False
         self._told_curvature = False
 
@@ -76,11 +76,12 @@ class ExplainModule(pl.LightningModule):
         """Explain a batch; returns nothing, so that memory does not grow with the data set."""
         for item in batch.unreadable:
             log.warning("%s: unreadable: %s", printable(item.id), printable(item.message))
-            self.sink([self._failure(item.id, "unreadable", item.message)], [None], None)
+            self.sink.take(item.number, [self._failure(item.id, "unreadable", item.message)], [None], None)
         for group in batch.groups:
             # Lightning predicts without gradients, which are all that matters here.
             with torch.enable_grad():
                 self._explain_group(group)
+        self.sink.finish()
 
     def _explain_group(self, group: Group) -> None:
         self._check_range(group.pixels)
@@ -92,14 +93,14 @@ class ExplainModule(pl.LightningModule):
         seconds = (time.perf_counter() - start) / len(group.ids)
         for first, pixels, result in parts:
             for place in range(len(pixels)):
-                name = group.ids[first + place]
+                name, number = group.ids[first + place], group.numbers[first + place]
                 if isinstance(result, Exception):
                     log.warning("%s: failed: %s", printable(name), describe(result))
                     log.debug("the failure of %s", printable(name), exc_info=result)
                     row = self._failure(name, "error", describe(result)) | {"seconds": seconds}
-                    self.sink([row], [None], pixels[place])
+                    self.sink.take(number, [row], [None], pixels[place])
                 else:
-                    self._deliver(name, result, place, pixels[place], seconds)
+                    self._deliver(number, name, result, place, pixels[place], seconds)
 
     def _solve(self, pixels: Tensor) -> list[tuple[Any, NDArray[Any]]]:
         """Explain a batch and bring the maps to the host; an explanation and its maps for each setting."""
@@ -110,7 +111,7 @@ class ExplainModule(pl.LightningModule):
         return [(e, finish_maps(self.cfg, e.maps.detach(), pixels).cpu().numpy()) for e in explanations]
 
     def _deliver(
-        self, name: str, result: list[tuple[Any, NDArray[Any]]], place: int, pixels: Tensor, seconds: float
+        self, number: int, name: str, result: list[tuple[Any, NDArray[Any]]], place: int, pixels: Tensor, seconds: float
     ) -> None:
         rows: list[dict[str, Any]] = []
         maps: list[NDArray[Any] | None] = []
@@ -125,7 +126,7 @@ class ExplainModule(pl.LightningModule):
                 log.warning("%s: %s", printable(name), row["message"])
             rows.append(row)
             maps.append(attribution)
-        self.sink(rows, maps, pixels)
+        self.sink.take(number, rows, maps, pixels)
 
     def _failure(self, name: str, status: str, message: str) -> dict[str, Any]:
         return self._constant | {"image": name, "status": status, "message": message}

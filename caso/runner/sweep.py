@@ -1,6 +1,7 @@
 """Sweeps: one table over all jobs at the end."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from caso.runner.processes import from_outside
 from caso.runner.store import SUMMARY
 from caso.runner.tables import make_console, print_sweep
 
@@ -33,6 +35,19 @@ def sweep_directory() -> Path | None:
     return Path(HydraConfig.get().sweep.dir).absolute()
 
 
+def overrides_of_job() -> list[str]:
+    """The current job's overrides, as they were typed or as the sweep made them."""
+    return [str(override) for override in HydraConfig.get().overrides.task] if HydraConfig.initialized() else []
+
+
+def jobs_at_once() -> int:
+    """How many jobs of a sweep run side by side on this machine."""
+    if sweep_directory() is None:
+        return 1
+    asked = OmegaConf.select(HydraConfig.get().launcher, "n_jobs", default=1)
+    return (os.cpu_count() or 1) if asked is None or asked < 1 else int(asked)
+
+
 class SweepTable(Callback):
     """A Hydra callback that gathers the jobs' summaries into one table, printed and written as ``sweep.csv``.
 
@@ -42,8 +57,9 @@ class SweepTable(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Gather, write and print."""
         directory = Path(config.hydra.sweep.dir).absolute()
+        outside = from_outside()
         jobs = gather(directory)
-        if not jobs.empty:
+        if not jobs.empty and (outside is None or outside.leads):
             jobs.to_csv(directory / SWEEP, index=False)
             print_sweep(jobs, make_console(), directory)
 

@@ -82,8 +82,9 @@ class KrylovRun:
         gradient = gradient if whole else gradient[rows]
         no = torch.zeros_like(rows, dtype=torch.bool)
         self.batch = _Batch(
-            rows, gradient, norm[rows], Basis(gradient), torch.zeros_like(gradient), torch.full_like(norm[rows], torch.nan),
-            torch.zeros_like(rows), no, ~no, no.clone(), norm.new_zeros(len(rows), 0),
+            rows, gradient, norm[rows], Basis(gradient), torch.zeros_like(gradient),
+            torch.full_like(norm[rows], torch.nan), torch.zeros_like(rows), no, ~no, no.clone(),
+            norm.new_zeros(len(rows), 0),
         )  # fmt: skip
         self.rounding = 16 * torch.finfo(gradient.dtype).eps
         """A part outside the subspace of this share is noise."""

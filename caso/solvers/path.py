@@ -143,7 +143,7 @@ class _Path:
             solved, delta = reduced.solve(lambda1, start, torch.where(chosen, tolerance, torch.inf))
             trend, z, last = (solved - z) / (lambda1 - last).clamp_min(1e-300)[:, None], solved, lambda1
             run.solution.maps[self.rows[chosen], value] = delta[chosen]
-            outside, share = batch.basis.outside(delta)
+            _, share = batch.basis.outside(delta)
             size[:, value] = norms(delta) / batch.norm
             beyond[:, value] = share * size[:, value]
         self.swept = True

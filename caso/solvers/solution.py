@@ -31,8 +31,8 @@ class Solution:
         floor: estimate of the residual that rounding alone leaves, `[B, L]`.
         hvps: Hessian-vector products taken, `[B]`.
         status: `[B][L]`.
-        certificate: `[B][L]`: "product" where the residual is formed with a true product at the map, "estimate" where it
-            rests on the approximation's error as it was measured nearby.
+        certificate: `[B][L]`: "product" where the residual is formed with a true product at the map, "estimate" where
+            it rests on the approximation's error as it was measured nearby.
     """
 
     maps: Tensor

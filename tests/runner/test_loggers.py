@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from caso.runner import load_run
 from tests.conftest import Ended
 from tests.runner.networks import TINY
 
@@ -90,7 +91,7 @@ def test_a_logger_that_fails_does_not_stop_the_run(cli: Cli, monkeypatch: pytest
     ended = cli(*TINY, SOME, "logger=wandb", "logger.mode=offline")
     assert ended.code == 0
     assert ended.err.count("quota exceeded") == 1
-    assert len(list((ended.directory / "maps").iterdir())) == 2
+    assert len(load_run(ended.directory).maps) == 2
 
 
 def test_a_server_that_cannot_be_reached_means_offline(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

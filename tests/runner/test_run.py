@@ -255,7 +255,7 @@ def test_a_failure_of_the_program_is_one_line_and_a_traceback_in_the_log(
     def fail(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("caso.runner.store.Store.add", fail)
+    monkeypatch.setattr("caso.runner.parts.PartWriter.commit", fail)
     ended = cli(*TINY, SOME, "hydra.run.dir=here")
     assert ended.code == 1
     assert "No space left on device" in ended.err.splitlines()[-1]
@@ -265,16 +265,16 @@ def test_a_failure_of_the_program_is_one_line_and_a_traceback_in_the_log(
 
 
 def test_ctrl_c_keeps_what_was_explained(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from caso.runner.store import Store
+    from caso.runner.parts import PartWriter
 
-    add = Store.add
+    commit = PartWriter.commit
 
-    def interrupted(self: Store, *args: object) -> object:
-        if self.rows == 2:
+    def interrupted(self: PartWriter, batch: int, rows: list) -> None:
+        if batch == 2:
             raise KeyboardInterrupt
-        return add(self, *args)  # type: ignore[arg-type]
+        commit(self, batch, rows)
 
-    monkeypatch.setattr("caso.runner.store.Store.add", interrupted)
+    monkeypatch.setattr("caso.runner.parts.PartWriter.commit", interrupted)
     monkeypatch.setattr("signal.signal", lambda *a: None)  # Lightning ignores further Ctrl-C for good
     ended = cli(*TINY, SOME, "batch_size=1", "hydra.run.dir=here")
     assert ended.code == 130

@@ -1,0 +1,150 @@
+"""What a run's directory is for: its settings and its batches, fixed when it is first used.
+
+The images are cut into batches once, by their place in the data set. Processes take whole batches, and a batch that was
+not finished is computed again as a whole, so that a map depends neither on how many processes there were nor on how
+often they were killed.
+"""
+
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+
+from caso.runner.errors import ConfigError
+from caso.runner.parts import PARTS, finished_batches
+
+PLAN = "run.json"
+CONFIG = "config.yaml"
+LOCK = ".lock"
+_WITHOUT_EFFECT = (
+    "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "num_workers", "logger", "batch_size", "pictures",
+)  # fmt: skip
+"""Keys that may change when a run is resumed: they have no effect on the maps beyond rounding."""
+
+
+class ForeignDirectoryError(ConfigError):
+    """A directory belongs to another run, which must not be touched."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Images, and how they are cut into batches.
+
+    Attributes:
+        count: How many images.
+        batch_size: Images in a batch; fewer in the last.
+    """
+
+    count: int
+    batch_size: int
+
+    @property
+    def batches(self) -> int:
+        """How many batches there are."""
+        return -(-self.count // self.batch_size)
+
+    def places(self, batch: int) -> range:
+        """The images of a batch, by their places in the data set."""
+        return range(batch * self.batch_size, min((batch + 1) * self.batch_size, self.count))
+
+
+def hold(directory: Path) -> FileLock:
+    """Take a run's directory for this run alone, until the process ends, however it ends.
+
+    Raises:
+        ForeignDirectoryError: If another run is writing there.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / LOCK)
+    who = directory / f"{LOCK}.holder"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        holder = who.read_text(encoding="utf-8").strip() if who.exists() else "another process"
+        raise ForeignDirectoryError("hydra.run.dir", directory, f"another run is writing there ({holder})") from error
+    who.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+    return lock
+
+
+def make_plan(directory: Path, cfg: DictConfig, ids: Sequence[str], batch_size: int, overrides: Sequence[str]) -> Plan:
+    """Write down what a directory is for, or see that it is for this.
+
+    Args:
+        directory: The run's.
+        cfg: The composed configuration.
+        ids: The images, in the data set's order.
+        batch_size: Images explained together, if the directory does not say.
+        overrides: The command line, for the run to be continued by ``resume=`` alone.
+
+    Raises:
+        ForeignDirectoryError: If the directory holds results of other settings or images, naming the first that
+            differs.
+    """
+    settings = json.loads(json.dumps(OmegaConf.to_container(cfg, resolve=True), default=str))
+    images = hashlib.sha256(json.dumps(list(ids)).encode("ascii")).hexdigest()
+    path = directory / PLAN
+    (directory / PARTS).mkdir(exist_ok=True)
+    if not path.exists() or not finished_batches(directory):
+        content = {"settings": settings, "images": images, "count": len(ids), "batch_size": batch_size}
+        OmegaConf.save(cfg, directory / CONFIG, resolve=True)
+        write_json(path, content | {"overrides": list(overrides)})
+        return Plan(len(ids), batch_size)
+    before = json.loads(path.read_text(encoding="utf-8"))
+    for key, (now, then) in _differences(settings, before["settings"]).items():
+        if not key.startswith(_WITHOUT_EFFECT):
+            held = f"{directory} holds results with {key}={_shown(then)}; use another directory"
+            raise ForeignDirectoryError(key, now, held)
+    if cfg.batch_size not in ("auto", before["batch_size"]):
+        begun = f"{directory} was begun with {before['batch_size']}"
+        raise ForeignDirectoryError("batch_size", cfg.batch_size, begun)
+    if (len(ids), images) != (before["count"], before["images"]):
+        held = f"{directory} holds results of {before['count']} images, not all the same"
+        raise ForeignDirectoryError("dataset", f"{len(ids)} images", held)
+    return Plan(before["count"], before["batch_size"])
+
+
+def read_plan(directory: Path) -> Plan:
+    """Read the plan that `make_plan` left."""
+    content = json.loads((directory / PLAN).read_text(encoding="utf-8"))
+    return Plan(content["count"], content["batch_size"])
+
+
+def stored_overrides(directory: Path) -> list[str]:
+    """The command line of the run that a directory belongs to.
+
+    Raises:
+        ConfigError: If no run was begun there.
+    """
+    path = directory / PLAN
+    if not path.is_file():
+        raise ConfigError("resume", directory, f"no run was begun there (it has no {PLAN})")
+    return [str(override) for override in json.loads(path.read_text(encoding="utf-8"))["overrides"]]
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file that people read, whole or not at all."""
+    text = json.dumps(content, indent=2, default=str) + "\n"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    temporary.replace(path)
+
+
+def _differences(now: Any, then: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """The values in which two settings differ, by key."""
+    if not (isinstance(now, dict) and isinstance(then, dict)):
+        return {} if now == then else {prefix: (now, then)}
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in sorted(now.keys() | then.keys()):
+        found |= _differences(now.get(key), then.get(key), f"{prefix}.{key}" if prefix else key)
+    return found
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else json.dumps(value) if isinstance(value, bool) else str(value)

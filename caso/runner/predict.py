@@ -1,0 +1,206 @@
+"""One process's share of a run: its batches, explained by Lightning's ``Trainer.predict``."""
+
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from caso.runner.datasets import Sample, find_samples
+from caso.runner.environment import keep_freed_memory
+from caso.runner.explaining import constant_columns
+from caso.runner.loading import PixelBatches
+from caso.runner.models import find_model
+from caso.runner.models.classifier import Classifier
+from caso.runner.module import ExplainModule
+from caso.runner.parts import PartWriter, finished_batches
+from caso.runner.pictures import panel, write_picture
+from caso.runner.plan import Plan
+from caso.runner.processes import Process
+from caso.runner.targets import resolve
+
+log = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class Share:
+    """What one process needs to explain its batches.
+
+    Attributes:
+        cfg: The whole configuration.
+        directory: The run's.
+        plan: The run's.
+        process: Which of the run's processes this is.
+        device: ``cpu`` or ``cuda``.
+        samples: All images, in order.
+    """
+
+    cfg: DictConfig
+    directory: Path
+    plan: Plan
+    process: Process
+    device: str
+    samples: Sequence[Sample]
+
+    def missing(self) -> list[int]:
+        """The batches of this process that are not finished yet."""
+        finished = finished_batches(self.directory)
+        own = range(self.process.rank, self.plan.batches, self.process.world)
+        return [batch for batch in own if batch not in finished]
+
+
+def find_share(cfg: DictConfig, directory: Path, plan: Plan, process: Process, device: str) -> Share:
+    """Gather what a process needs that is started with a planned directory alone."""
+    return Share(cfg, directory, plan, process, device, find_samples(cfg.dataset, cfg.seed))
+
+
+def load_network(cfg: DictConfig) -> tuple[str, Classifier, int | None]:
+    """Load the network, and find the class that is explained.
+
+    Returns:
+        the network's name, the classifier, and a class index, or None for the predicted class.
+    """
+    source = find_model(cfg.model)
+    torch.manual_seed(cfg.seed)  # of random weights
+    classifier = source.load()
+    return source.name, classifier, resolve(cfg.target, classifier.class_names)
+
+
+def explain_share(share: Share, tick: Callable[[], None] = lambda: None) -> None:
+    """Explain the batches of one process that are not finished yet.
+
+    Args:
+        share: The batches, and what they need.
+        tick: Called after each batch.
+    """
+    if not share.missing():
+        return
+    cfg = share.cfg
+    if share.device == "cpu":
+        keep_freed_memory()
+    name, classifier, target = load_network(cfg)
+    sink = _Sink(share)
+    module = ExplainModule(
+        classifier.network,
+        cfg,
+        target=target,
+        class_names=classifier.class_names,
+        model_name=name,
+        images_ahead=share.plan.count,
+        sink=sink,
+    )
+    singly = 0
+    try:
+        while missing := share.missing():
+            # After a reader died, batches are read one at a time, to find out which one it cannot survive.
+            chosen = missing[:1] if singly else missing
+            batches = PixelBatches(share.samples, classifier.preprocessing, [share.plan.places(b) for b in chosen])
+            try:
+                _predict(share, module, batches, tick)
+                singly = max(0, singly - 1)
+            except RuntimeError as error:
+                if "DataLoader worker" not in str(error):
+                    raise
+                if singly:
+                    give_up(share, name, missing[0], "the process that read it was killed twice", sink.writer)
+                log.warning("a process that reads images was killed; going on with another")
+                singly = 2 * cfg.num_workers + 1  # as many as were being read ahead
+    finally:
+        sink.writer.close()
+
+
+def give_up(share: Share, model: str, batch: int, reason: str, writer: PartWriter) -> None:
+    """Finish a batch with rows that say why its images have no map."""
+    constant = constant_columns(share.cfg, model)
+    places = share.plan.places(batch)
+    writer.commit(
+        batch, [constant | {"image": share.samples[i].id, "status": "error", "message": reason} for i in places]
+    )
+
+
+class _Sink:
+    """Takes each image's results to the part's files and the pictures as they come."""
+
+    def __init__(self, share: Share) -> None:
+        self.share = share
+        self.writer = PartWriter(share.directory)
+        self._rows: dict[int, list[dict[str, Any]]] = {}
+
+    def take(
+        self, place: int, rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor | None
+    ) -> None:
+        """Take an image's rows, one for each setting, with their maps."""
+        picture = self._draw(place, rows, maps, pixels)
+        kept = ["" if attribution is None else self.writer.keep(attribution) for attribution in maps]
+        self._rows[place] = [row | {"map": where, "picture": picture} for row, where in zip(rows, kept, strict=True)]
+
+    def finish(self) -> None:
+        """Finish the batch whose images have come."""
+        batch = min(self._rows) // self.share.plan.batch_size
+        self.writer.commit(batch, [row for _, rows in sorted(self._rows.items()) for row in rows])
+        self._rows = {}
+
+    def _draw(
+        self, place: int, rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor | None
+    ) -> str:
+        if pixels is None or place >= self.share.cfg.pictures:
+            return ""
+        content = panel(rows, maps, pixels)
+        if content is None:
+            return ""
+        name = f"pictures/{place:06d}.png"
+        (self.share.directory / "pictures").mkdir(exist_ok=True)
+        write_picture(content, self.share.directory / name)
+        return name
+
+
+class _Tick(pl.Callback):
+    """Calls back after each batch."""
+
+    def __init__(self, tick: Callable[[], None]) -> None:
+        self._tick = tick
+
+    def on_predict_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        self._tick()
+
+
+def _predict(share: Share, module: ExplainModule, batches: PixelBatches, tick: Callable[[], None]) -> None:
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    cfg = share.cfg
+    loader = DataLoader(batches, batch_size=None, num_workers=cfg.num_workers)
+    trainer = pl.Trainer(
+        accelerator="gpu" if share.device == "cuda" else "cpu",
+        devices=[share.process.device] if share.device == "cuda" else 1,
+        precision=cfg.trainer.precision,
+        # Processes do not talk to each other, however they were started.
+        plugins=[LightningEnvironment()],
+        use_distributed_sampler=False,
+        inference_mode=False,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=share.directory,
+        callbacks=[_Tick(tick)],
+    )
+    try:
+        with warnings.catch_warnings():
+            # Explaining an image takes far longer than reading it.
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            # Results are handed on inside predict_step, and memory must not grow with the data set.
+            warnings.filterwarnings("ignore", message="predict returned None.*")
+            # Lightning's own use of torch, until it follows torch's change.
+            warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated.*")
+            # trainer=cpu on a machine with a GPU is a choice.
+            warnings.filterwarnings("ignore", message="GPU available but not used.*")
+            trainer.predict(module, loader, return_predictions=False)
+    except SystemExit as end:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt from end
