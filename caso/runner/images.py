@@ -1,50 +1,123 @@
-"""Reading image files of every kind into plain RGB."""
+"""Reading images of every kind: pictures become plain RGB, arrays keep their channels."""
 
+import io
 import warnings
 from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
 
 from caso.runner.errors import describe
+
+Picture: TypeAlias = Image.Image | Tensor
+"""What an image is read as: a PIL image of mode RGB, or a float tensor ``[C, H, W]`` in [0, 1] for an array."""
+
+_ARRAY = b"\x93NUMPY"
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_ALPHA = (1, 2)  # kinds of extra TIFF samples that are transparency
+_INKS = 5  # TIFF's name for CMYK
 
 
 class UnreadableImageError(Exception):
     """A file that cannot be read as an image; the text is the reason, in one line."""
 
 
-def read_image(path: Path) -> Image.Image:
-    """Read an image file as 8-bit RGB, as a viewer would show it.
+def read_image(path: Path) -> Picture:
+    """Read an image file.
 
-    The rotation in EXIF data is applied; CMYK, palette and grey become RGB; 16-bit values are scaled to 8 bits;
-    transparency is laid over white, which is what pages and viewers commonly show behind it. Of an animation, the first
-    frame is read.
+    Pictures become 8-bit RGB, as a viewer would show them: the rotation in EXIF data is applied; CMYK, palette and grey
+    become RGB; 16-bit grey is scaled to 8 bits; transparency is laid over white, which is what pages and viewers
+    commonly show behind it. Of an animation, the first frame is read.
+
+    Arrays keep their channels: numpy's ``.npy``, ``[H, W]``, ``[H, W, C]`` or ``[C, H, W]`` (the shortest of the first
+    and the last axis is C), and TIFF files of bands that are no colours, or of colours with more than 8 bits. Integers
+    of 8 and 16 bits are scaled to [0, 1]; floats must lie there.
 
     Args:
-        path: Any format that Pillow reads.
+        path: Any format that Pillow reads, TIFF, or numpy's.
 
     Returns:
-        The image, mode RGB.
+        The image, mode RGB, or the array as a float tensor ``[C, H, W]`` in [0, 1].
 
     Raises:
         UnreadableImageError: If the file is missing, empty, truncated or no image.
     """
-    if path.is_file() and path.stat().st_size == 0:
-        raise UnreadableImageError("the file is empty")
     try:
+        with path.open("rb") as file:
+            return _read(file)
+    except OSError as error:
+        raise UnreadableImageError(describe(error)) from error
+
+
+def read_bytes(content: bytes) -> Picture:
+    """Read an image from memory, as :func:`read_image` does."""
+    return _read(io.BytesIO(content))
+
+
+def _read(file: BinaryIO) -> Picture:
+    head = file.read(len(_ARRAY))
+    if not head:
+        raise UnreadableImageError("the file is empty")
+    file.seek(0)
+    try:
+        if head == _ARRAY:
+            return _as_tensor(np.load(file, allow_pickle=False))
+        if head[:4] in _TIFF:
+            bands = _bands(file)
+            if bands is not None:
+                return bands
+            file.seek(0)
         with warnings.catch_warnings():
             # Pillow's remarks on broken metadata, and on pictures that are large but not too large.
             warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
             warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(file) as image:
                 image.load()
-                return _to_rgb(_upright(image))
+                return to_rgb(_upright(image))
     except UnidentifiedImageError as error:
         raise UnreadableImageError("not an image of a known format") from error
     except UnreadableImageError:
         raise
     except Exception as error:  # decoders raise SyntaxError, struct.error, EOFError and more on broken files
         raise UnreadableImageError(describe(error)) from error
+
+
+def _bands(file: BinaryIO) -> Tensor | None:
+    """Read a TIFF file as an array, or nothing if it is a picture that Pillow reads."""
+    from tifffile import TiffFile, TiffFileError
+
+    try:
+        with TiffFile(file) as tiff:
+            page: Any = tiff.pages[0]
+            samples = int(page.samplesperpixel)
+            alpha = len(page.extrasamples) == 1 and all(int(kind) in _ALPHA for kind in page.extrasamples)
+            colours = samples == 3 or (samples == 4 and int(page.photometric) == _INKS)
+            if samples == 1 or (page.bitspersample == 8 and (colours or (alpha and samples in (2, 4)))):
+                return None
+            values = page.asarray()
+    except TiffFileError:
+        return None
+    return _as_tensor(values if int(page.planarconfig) == 2 else np.moveaxis(values, -1, 0), channels_first=True)
+
+
+def _as_tensor(values: NDArray[Any], channels_first: bool = False) -> Tensor:
+    if values.ndim == 2:
+        values = values[None]
+    elif values.ndim != 3 or 0 in values.shape:
+        raise UnreadableImageError(f"an array of shape {values.shape} is no image")
+    elif not channels_first and values.shape[0] >= values.shape[-1]:
+        values = np.moveaxis(values, -1, 0)
+    top = {"u1": 255.0, "u2": 65535.0, "b1": 1.0}.get(values.dtype.str[1:])
+    if top is None and values.dtype.kind != "f":
+        raise UnreadableImageError(f"values of type {values.dtype}; use uint8, uint16, or floats in [0, 1]")
+    scaled = values.astype(np.float32) / np.float32(top or 1)
+    if not np.isfinite(scaled).all() or scaled.min() < 0 or scaled.max() > 1:
+        raise UnreadableImageError("values outside [0, 1]")
+    return torch.from_numpy(np.ascontiguousarray(scaled))
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -54,7 +127,8 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Turn a picture of any mode into 8-bit RGB."""
     if image.mode == "F" or image.mode.startswith("I"):
         return _from_high_depth(image)
     if "A" in image.mode or "a" in image.mode or "transparency" in image.info:

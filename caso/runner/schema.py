@@ -4,7 +4,7 @@ They turn a misspelt key and a value of the wrong type into an error while the c
 checked afterwards, in :mod:`caso.runner.checks`. Defaults live in ``conf/`` alone, where they are explained.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -12,19 +12,13 @@ from omegaconf import MISSING
 
 
 @dataclass
-class EfficientNetLite0:
-    """Options of the embedded network."""
+class PublishedModel:
+    """Options of the embedded networks, and of torchvision's and timm's."""
 
     name: str = MISSING
     weights: str = MISSING
-
-
-@dataclass
-class ResNet:
-    """Options of torchvision's residual networks."""
-
-    name: str = MISSING
-    weights: str = MISSING
+    classes: Any = None
+    family: str | None = None
 
 
 @dataclass
@@ -36,11 +30,13 @@ class PythonEntry:
 
 
 @dataclass
-class Photos:
-    """Options of the photographs inside scikit-image."""
+class Subset:
+    """Which samples of a data set are taken."""
 
-    name: str = MISSING
-    names: list[str] | None = None
+    n: int | None = None
+    random: bool = False
+    classes: list[Any] | None = None
+    ids: str | None = None
 
 
 @dataclass
@@ -49,6 +45,16 @@ class Images:
 
     name: str = MISSING
     path: Any = None
+    subset: Subset = field(default_factory=Subset)
+
+
+@dataclass
+class Photos:
+    """Options of the photographs inside scikit-image."""
+
+    name: str = MISSING
+    names: list[str] | None = None
+    subset: Subset = field(default_factory=Subset)
 
 
 @dataclass
@@ -57,6 +63,50 @@ class ImageFolder:
 
     name: str = MISSING
     root: str = MISSING
+    subset: Subset = field(default_factory=Subset)
+
+
+@dataclass
+class ImageNet(ImageFolder):
+    """Options of ImageNet."""
+
+    labels: str | None = None
+
+
+@dataclass
+class SplitFolder(ImageFolder):
+    """Options of a folder with a training and a test part."""
+
+    split: str = MISSING
+
+
+@dataclass
+class TorchvisionData(SplitFolder):
+    """Options of torchvision's data sets."""
+
+    download: bool = MISSING
+    family: str | None = None
+
+
+@dataclass
+class HuggingFace(ImageFolder):
+    """Options of a Hugging Face data set on disk."""
+
+    split: str | None = None
+    image: str | None = None
+    label: str | None = None
+    id: str | None = None
+
+
+@dataclass
+class WebDataset:
+    """Options of tar files."""
+
+    name: str = MISSING
+    path: Any = MISSING
+    label: str | None = None
+    cache: str | None = None
+    subset: Subset = field(default_factory=Subset)
 
 
 @dataclass
@@ -67,6 +117,7 @@ class Crops:
     n: int = MISSING
     min_area: float = MISSING
     source: Any = None
+    subset: Subset = field(default_factory=Subset)
 
 
 @dataclass
@@ -97,6 +148,8 @@ class Trainer:
     """Options of Lightning's trainer."""
 
     accelerator: str = MISSING
+    devices: Any = MISSING
+    num_nodes: int = MISSING
     precision: str = MISSING
 
 
@@ -140,12 +193,24 @@ class Config:
     seed: int = MISSING
     batch_size: Any = MISSING
     num_workers: int = MISSING
+    pictures: int = MISSING
+    resume: Any = None
 
 
 # Groups' schemas sit below "hydra/", so that the help does not list them among the choices.
 _SCHEMAS: dict[str, dict[str, type]] = {
-    "model": {"efficientnet_lite0": EfficientNetLite0, "resnet": ResNet, "python": PythonEntry},
-    "dataset": {"photos": Photos, "images": Images, "imagefolder": ImageFolder, "crops": Crops},
+    "model": {"published": PublishedModel, "python": PythonEntry},
+    "dataset": {
+        "photos": Photos,
+        "images": Images,
+        "imagefolder": ImageFolder,
+        "imagenet": ImageNet,
+        "split": SplitFolder,
+        "torchvision": TorchvisionData,
+        "huggingface": HuggingFace,
+        "webdataset": WebDataset,
+        "crops": Crops,
+    },
     "regularization": {"fixed": Fixed, "path": Path, "auto": Auto},
     "trainer": {"lightning": Trainer},
     "logger": {"wandb": Wandb},

@@ -1,4 +1,4 @@
-"""Which class a map explains: the predicted one, an index, or a name."""
+"""Which class a map explains: the predicted one, the image's label, an index, or a name."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def resolve(target: object, class_names: Sequence[str] | None) -> int | None:
     if isinstance(target, str) and _plain(target) == "predicted":
         return None
     if isinstance(target, bool) or not isinstance(target, int | str):
-        raise ConfigError("target", target, "must be predicted, a class index or a class name")
+        raise ConfigError("target", target, "must be predicted, label, a class index or a class name")
     if isinstance(target, str) and target.strip().isdecimal():
         target = int(target)
     if isinstance(target, int):
@@ -43,6 +43,54 @@ def resolve(target: object, class_names: Sequence[str] | None) -> int | None:
     near = list(dict.fromkeys(close + holding))[:5]
     hint = f"; the nearest are {', '.join(near)}" if near else ""
     raise ConfigError("target", target, f"no class has this name{hint}")
+
+
+def wants_label(target: object) -> bool:
+    """Tell whether the key ``target`` asks for each image's own label."""
+    return isinstance(target, str) and _plain(target) == "label"
+
+
+def align_labels(label_names: Sequence[str] | None, class_names: Sequence[str] | None) -> list[int] | None:
+    """Find which of the network's classes a data set's labels mean.
+
+    By their names, then, for ImageNet's networks, by WordNet ids (n01440764). Where neither is known on both sides, or
+    as many names differ, both are taken to be in the same order, as they are after a training on such folders.
+
+    Args:
+        label_names: What the labels mean, for each index; None where labels are the network's own indices.
+        class_names: The network's; None where they are unknown.
+
+    Returns:
+        The class of each label, or None where labels are the classes' indices.
+
+    Raises:
+        ConfigError: If a label means no class of the network.
+    """
+    if label_names is None or class_names is None or list(label_names) == list(class_names):
+        return None
+    plain: dict[str, list[int]] = {}
+    for index, name in enumerate(class_names):
+        plain.setdefault(_plain(name), []).append(index)
+    found = [plain.get(_plain(name), []) for name in label_names]
+    if all(len(indices) == 1 for indices in found):
+        return [indices[0] for indices in found]
+    folders = _imagenet_folders(class_names)
+    if all(name in folders for name in label_names):
+        return [folders[name] for name in label_names]
+    if len(label_names) == len(class_names):
+        return None
+    name = next(name for name, indices in zip(label_names, found, strict=True) if len(indices) != 1)
+    close = nearest(_plain(name), sorted(plain))
+    hint = f"; the nearest are {', '.join(close)}" if close else ""
+    raise ConfigError("target", "label", f"the data set's class {name} is none of the network's{hint}")
+
+
+def _imagenet_folders(class_names: Sequence[str]) -> dict[str, int]:
+    from caso.runner.models.names import imagenet_folders, imagenet_names
+
+    if list(class_names) != imagenet_names():
+        return {}
+    return {folder: index for index, folder in enumerate(imagenet_folders())}
 
 
 def _plain(name: str) -> str:

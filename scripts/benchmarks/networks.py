@@ -64,7 +64,7 @@ def load(name: str, n_photos: int | None, weights: str | None) -> tuple[nn.Modul
     torch.manual_seed(0)
     chosen = weights or _weights_at_hand(name)
     classifier = find_model(SimpleNamespace(name=name, weights=chosen)).load()
-    samples = photos(SimpleNamespace(names=None), 0)
+    samples = list(photos(SimpleNamespace(names=None), 0))
     # Confident and unconfident photographs first, so that a few stand for all.
     order = ["coffee", "astronaut", "retina", "camera", "coins", "rocket", "chelsea"]
     samples.sort(key=lambda s: order.index(s.id) if s.id in order else len(order))

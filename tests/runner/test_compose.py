@@ -19,7 +19,14 @@ CHOICES = sorted(path.relative_to(CONF) for path in CONF.glob("*/*.yaml"))
 # Keys that the choice leaves to the user, or that only fit together with another.
 WITH = {
     "model=python": ["model.entry=a:b"],
+    "model=torchvision": ["model.name=resnet18"],
+    "model=timm": ["model.name=resnet18"],
     "dataset=imagefolder": ["dataset.root=there"],
+    "dataset=imagenet": ["dataset.root=there"],
+    "dataset=cub200": ["dataset.root=there"],
+    "dataset=huggingface": ["dataset.root=there"],
+    "dataset=torchvision": ["dataset.name=SVHN"],
+    "dataset=webdataset": ["dataset.path=there"],
     "solver=krylov": ["order=second"],
 }
 
@@ -85,7 +92,7 @@ def test_the_solver_follows_the_order() -> None:
 
 def test_crops_take_any_source() -> None:
     cfg = composed("dataset=crops", "dataset@dataset.source=imagefolder", "dataset.source.root=there")
-    assert cfg.dataset.source == {"name": "imagefolder", "root": "there"}
+    assert (cfg.dataset.source.name, cfg.dataset.source.root) == ("imagefolder", "there")
 
 
 def test_options_of_one_choice_are_not_those_of_another() -> None:

