@@ -15,6 +15,7 @@ class Basis:
         directions: `V`, `[B, m, d]`.
         products: `HV`, `[B, m, d]`.
         projected: `V'HV`, symmetric, float64 `[B, m, m]`.
+        empty: where an image has no direction, because others needed one more, `[B, m]`.
         asymmetry: what rounding left of `V'HV - (V'HV)'`, `[B]`: a measure of the products' own precision.
     """
 
@@ -25,6 +26,7 @@ class Basis:
         self._hv = like.new_empty(batch, 6, d)
         self.size = 0
         self.projected = torch.zeros(batch, 0, 0, dtype=torch.float64, device=like.device)
+        self.empty = torch.zeros(batch, 0, dtype=torch.bool, device=like.device)
         self.asymmetry = torch.zeros(batch, dtype=torch.float64, device=like.device)
 
     @property
@@ -51,13 +53,14 @@ class Basis:
         return w / norms(w).to(w.dtype).clamp_min(torch.finfo(w.dtype).tiny)[:, None]
 
     def append(self, w: Tensor, product: Tensor) -> None:
-        """Add normalised, orthogonal directions `w` `[B, d]` and their products `[B, d]`."""
+        """Add normalised, orthogonal directions `w` `[B, d]`, zero for images without one, and their products."""
         m = self.size
         if m == self._v.shape[1]:
             self._v = torch.cat([self._v, torch.empty_like(self._v)], 1)
             self._hv = torch.cat([self._hv, torch.empty_like(self._hv)], 1)
         self._v[:, m], self._hv[:, m] = w, product
         self.size = m + 1
+        self.empty = torch.cat([self.empty, (w == 0).all(1, keepdim=True)], 1)
         columns = dots(self.directions, product[:, None])[..., 0]
         row = dots(self.products[:, :m], w[:, None])[..., 0] if m else columns[:, :0]
         grown = torch.zeros(len(w), m + 1, m + 1, dtype=torch.float64, device=w.device)
@@ -72,7 +75,7 @@ class Basis:
         """Keep the images in `rows` `[b]` alone."""
         self._v, self._hv = self._v[rows], self._hv[rows]
         self.projected = self.projected[rows]
-        self.asymmetry = self.asymmetry[rows]
+        self.empty, self.asymmetry = self.empty[rows], self.asymmetry[rows]
 
     def curved(self, v: Tensor) -> Tensor:
         """`H v` for `v` `[B, d]` within the subspace: `[B, d]`."""
@@ -90,7 +93,7 @@ class Spectrum:
     off it. Ritz values at the level of the products' rounding are left out, since dividing by them would amplify it.
 
     Attributes:
-        values: Ritz values, ascending, `[B, m]`.
+        values: Ritz values, ascending, after a zero for each empty direction, `[B, m]`.
         largest: estimate of `lambda_max`, `[B]`, not above it but for rounding.
         error: estimate of its error, `[B]`.
         residual: `H u - largest u`, u the leading Ritz vector, `[B, d]`: where Krylov's method goes on.
@@ -100,7 +103,12 @@ class Spectrum:
 
     def __init__(self, basis: Basis) -> None:
         """Diagonalise the projected Hessian of `basis`."""
-        self.values, vectors = torch.linalg.eigh(basis.projected)
+        # Empty directions would be eigenvectors of eigenvalue 0; far below the others, they are the first to come.
+        projected, empty = basis.projected, basis.empty.sum(1, keepdim=True)
+        low = 2 * projected.abs().amax((1, 2)) + 1
+        self.values, vectors = torch.linalg.eigh(projected - torch.diag_embed(basis.empty * low[:, None]))
+        true = torch.arange(basis.size, device=empty.device) >= empty
+        self.values = torch.where(true, self.values, torch.zeros_like(self.values))
         eps = torch.finfo(basis.directions.dtype).eps
         self.largest, u = self.values[:, -1], vectors[..., -1]
         self.residual = combine(u, basis.products) - combine(self.largest[:, None] * u, basis.directions)
@@ -109,9 +117,9 @@ class Spectrum:
             # Kato-Temple: the error of a Ritz value is quadratic in its residual, once the gap is resolved.
             gap = self.largest - self.values[:, -2] - self.error
             quadratic = self.error**2 / gap
-            self.error = torch.where(gap > self.error, quadratic, self.error)
+            self.error = torch.where(true[:, -2] & (gap > self.error), quadratic, self.error)
         self.error = torch.maximum(self.error, eps * self.largest.abs())
-        reliable = self.values.abs() > 100 * eps * self.values.abs().amax(1, keepdim=True)
+        reliable = true & (self.values.abs() > 100 * eps * self.values.abs().amax(1, keepdim=True))
         self.signs = torch.where(reliable, self.values.sign(), torch.zeros_like(self.values))
         scale = torch.where(reliable, self.values.abs().rsqrt(), torch.zeros_like(self.values))
         self.mix = scale[..., None] * vectors.mT

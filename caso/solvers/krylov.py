@@ -213,7 +213,8 @@ class KrylovRun:
             self.update_penalty()
             spectrum, known = self.spectrum, self.known()
             # Before the eigenvalue is known to a fraction of lambda2, the reduced problem may have no solution.
-            loose = (_EIGENVALUE_TOLERANCE * spectrum.largest.abs()).clamp(max=0.1 * self.lambda2)
+            scale = spectrum.largest.abs().clamp_min(0.01 * self.lambda2)
+            loose = (_EIGENVALUE_TOLERANCE * scale).clamp(max=0.1 * self.lambda2)
             vague = pending & ~known & ((spectrum.error > loose) | (self.ended() & (batch.restarts < 2)))
             clear = pending & ~vague & ~solved
             if bool(clear.any()):

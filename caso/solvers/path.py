@@ -131,7 +131,7 @@ class _Path:
         """
         run, batch, tolerance = self.run, self.run.batch, self.run.tolerance()
         size, beyond = torch.zeros_like(self.lambda1), torch.zeros_like(self.lambda1)
-        z = reduced.guess(batch.delta)
+        z, top = reduced.guess(batch.delta), batch.gradient.abs().amax(1)
         last, trend = self.lambda1[:, 0], torch.zeros_like(z)
         for value in torch.nonzero(self.open.any(0))[:, 0].tolist():
             chosen, lambda1 = self.open[:, value], self.lambda1[:, value]
@@ -140,6 +140,7 @@ class _Path:
             else:
                 # While the support stays, z is linear in lambda1.
                 start = z + torch.where(reduced.steady, lambda1 - last, 0.0)[:, None] * trend
+            start = torch.where((lambda1 >= top)[:, None], 0.0, start)  # where the map is zero, exactly
             solved, delta = reduced.solve(lambda1, start, torch.where(chosen, tolerance, torch.inf))
             trend, z, last = (solved - z) / (lambda1 - last).clamp_min(1e-300)[:, None], solved, lambda1
             run.solution.maps[self.rows[chosen], value] = delta[chosen]

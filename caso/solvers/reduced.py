@@ -35,13 +35,13 @@ class _State:
     shrunk: Tensor
     """`soft(g + W'z, lambda1)`, `[B, d]`: the map times `l2`."""
 
-    def updated(self, other: _State, where: Tensor, chosen: Tensor) -> _State:
-        """With the images `chosen` `[k]` of `other` at the rows `where` of those."""
-        if len(where) == len(self.z):
+    def updated(self, other: _State, where: Tensor) -> _State:
+        """Taken from `other` for the images `where` `[B]`."""
+        if bool(where.all()):
             return other
-        for name in ("z", "value", "size", "shrunk"):
-            getattr(self, name)[where] = getattr(other, name)[chosen]
-        return self
+        names = ("z", "value", "size", "shrunk")
+        chosen = {name: where.view(-1, *[1] * (getattr(self, name).dim() - 1)) for name in names}
+        return _State(*(torch.where(chosen[n], getattr(other, n), getattr(self, n)) for n in names))
 
 
 class ReducedProblem:
@@ -61,40 +61,34 @@ class ReducedProblem:
         self.gradient, self.products = gradient, products
         self.mix, self.signs = spectrum.mix, spectrum.signs
         self.l2 = lambda2_effective
-        self.negative = (-spectrum.values[:, 0]).clamp_min(0)
+        self.negative = (-spectrum.values.amin(1)).clamp_min(0)
         self.convex = ~(self.signs < 0).any(1)
-        self._slope: Tensor | None = None
+        eye = torch.eye(self.mix.shape[1], dtype=self.mix.dtype, device=self.mix.device)
+        self.slope = eye.repeat(len(gradient), 1, 1)
+        """The Jacobians that steps are taken with, `[B, m, m]`."""
         self.steady = torch.zeros_like(self.convex)
         """Whose last solve needed no new Jacobian, `[B]`: their support hardly changed."""
 
-    def _at(self, z: Tensor, lambda1: Tensor, rows: Tensor) -> _State:
-        """Evaluate `F` for the images `rows` `[b]`."""
-        gradient, products, mix, signs, l2 = self._of(rows)
-        coefficients = (z[:, None] @ mix)[:, 0]
-        shrunk = soft_threshold(gradient + combine(coefficients, products), lambda1.to(gradient.dtype)[:, None])
-        summed = dots(products, shrunk[:, None])
-        value = z - signs * (mix @ summed)[..., 0] / l2[:, None]
+    def _at(self, z: Tensor, lambda1: Tensor) -> _State:
+        """Evaluate `F`, for all images: leaving some out would copy the products of the others."""
+        pull = self.gradient + combine((z[:, None] @ self.mix)[:, 0], self.products)
+        shrunk = soft_threshold(pull, lambda1.to(pull.dtype)[:, None])
+        summed = dots(self.products, shrunk[:, None])
+        value = z - self.signs * (self.mix @ summed)[..., 0] / self.l2[:, None]
         return _State(z, value, torch.linalg.vector_norm(value, dim=1), shrunk)
 
-    def _merit(self, state: _State, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """`f(z) = |z|^2 / 2 - |soft(g + W'z, lambda1)|^2 / (2 l2)` for the images `rows` `[b]`, and its rounding."""
-        terms = (state.z**2).sum(1) / 2, norms(state.shrunk) ** 2 / (2 * self.l2[rows])
+    def _merit(self, state: _State) -> tuple[Tensor, Tensor]:
+        """`f(z) = |z|^2 / 2 - |soft(g + W'z, lambda1)|^2 / (2 l2)`, and its rounding, `[B]`."""
+        terms = (state.z**2).sum(1) / 2, norms(state.shrunk) ** 2 / (2 * self.l2)
         return terms[0] - terms[1], 4 * torch.finfo(state.shrunk.dtype).eps * (terms[0] + terms[1])
 
-    def _jacobian(self, state: _State, rows: Tensor) -> Tensor:
-        """An element of the generalised Jacobian of `F`, `[b, m, m]`: the support as it stands."""
-        _, products, mix, signs, l2 = self._of(rows)
-        gram = dots(products * (state.shrunk[rows] != 0)[:, None], products)
-        identity = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
-        return identity - (signs / l2[:, None])[..., None] * (mix @ gram @ mix.mT)
-
-    def _of(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Gradient, products, mix, signs and effective lambda2 of the images `rows` `[b]`."""
-        every = self.gradient, self.products, self.mix, self.signs, self.l2
-        if len(rows) == len(self.gradient):
-            return every
-        gradient, products, mix, signs, l2 = (part[rows] for part in every)
-        return gradient, products, mix, signs, l2
+    def _renew(self, state: _State, rows: list[int]) -> None:
+        """Set the Jacobians of some images to an element of the generalised Jacobian of `F` at their iterates."""
+        identity = torch.eye(self.slope.shape[1], dtype=self.slope.dtype, device=self.slope.device)
+        for row in rows:
+            products, mix = self.products[row : row + 1], self.mix[row]
+            gram = dots(products * (state.shrunk[row] != 0), products)[0]
+            self.slope[row] = identity - (self.signs[row] / self.l2[row])[:, None] * (mix @ gram @ mix.mT)
 
     def solve(self, lambda1: Tensor, start: Tensor, tolerance: Tensor) -> tuple[Tensor, Tensor]:
         """Find `z` with `|F(z)| <= tolerance`, image by image.
@@ -113,60 +107,50 @@ class ReducedProblem:
         Returns:
             `z` `[B, m]` and the maps `[B, d]`; on exhaustion the last ones, whose quality the certificate then tells.
         """
-        every = torch.arange(len(start), device=start.device)
-        state = self._at(start.clone(), lambda1, every)
-        if self._slope is None:
-            self._slope = torch.eye(start.shape[1], dtype=start.dtype, device=start.device).repeat(len(start), 1, 1)
-        self.steady = torch.ones_like(state.size, dtype=torch.bool)
-        usable = self.steady.clone()
+        state = self._at(start, lambda1)
+        self.steady = torch.ones_like(self.convex)
+        usable = self.steady
         for _ in range(_STEPS):
-            left = every[state.size > tolerance]
-            if not len(left):
+            left = state.size > tolerance
+            if not bool(left.any()):
                 break
-            again = left[usable[left]]
-            if len(again):
-                step = -torch.linalg.solve(self._slope[again], state.value[again])
-                then = self._at(state.z[again] + step, lambda1[again], again)
-                quick = (then.size <= _QUICK * state.size[again]) | (then.size <= tolerance[again])
-                state = state.updated(then, again[quick], quick)
-                usable[again] = quick
-            left = left[~usable[left]]
-            if len(left):
-                self.steady[left] = False
-                self._slope[left] = self._jacobian(state, left)
-                before = state.size[left]
+            again = left & usable
+            if bool(again.any()):
+                then = self._at(state.z - torch.linalg.solve(self.slope, state.value), lambda1)
+                quick = again & ((then.size <= _QUICK * state.size) | (then.size <= tolerance))
+                state, usable = state.updated(then, quick), usable & (quick | ~again)
+            left = left & ~usable
+            if bool(left.any()):
+                self.steady = self.steady & ~left
+                self._renew(state, torch.nonzero(left)[:, 0].tolist())
+                before = state.size
                 state = self._newton(state, lambda1, tolerance, left)
-                usable[left] = state.size[left] <= _QUICK * before
+                usable = usable | (left & (state.size <= _QUICK * before))
         return state.z, state.shrunk / self.l2.to(state.shrunk.dtype)[:, None]
 
     def _newton(self, state: _State, lambda1: Tensor, tolerance: Tensor, left: Tensor) -> _State:
-        """One Newton step of the images `left`, each as long as it may be."""
-        assert self._slope is not None
-        step = torch.zeros_like(state.z)
-        step[left] = -torch.linalg.solve(self._slope[left], state.value[left])
+        """One Newton step of the images `left` `[B]`, each as long as it may be."""
+        step = -torch.linalg.solve(self.slope, state.value) * left[:, None]
+        slope = (state.value * step).sum(1)
         length = 1.0
-        while len(left):
-            then = self._at(state.z[left] + length * step[left], lambda1[left], left)
-            better = (then.size <= _QUICK * state.size[left]) | (then.size <= tolerance[left])
-            if not bool(better.all()):
-                before = _State(state.z[left], state.value[left], state.size[left], state.shrunk[left])
-                (merit, rounding), (merit_then, _) = self._merit(before, left), self._merit(then, left)
-                slope = (before.value * step[left]).sum(1)
+        while True:
+            then = self._at(state.z + length * step, lambda1)
+            better = (then.size <= _QUICK * state.size) | (then.size <= tolerance)
+            if not bool((better | ~left).all()):
+                (merit, rounding), (merit_then, _) = self._merit(state), self._merit(then)
                 lower = merit_then <= merit + 1e-4 * length * slope + rounding
-                smaller = then.size <= (1 - 1e-4 * length) * before.size
-                better |= torch.where(self.convex[left], lower, smaller)
-            state = state.updated(then, left[better], better)
-            left = left[~better]
-            if length <= _SHORTEST and len(left):
-                return self._contracted(state, lambda1, left)
+                smaller = then.size <= (1 - 1e-4 * length) * state.size
+                better |= torch.where(self.convex, lower, smaller)
+            state = state.updated(then, left & better)
+            left = left & ~better
+            if not bool(left.any()):
+                return state
+            step = step * left[:, None]
+            if length <= _SHORTEST:
+                # What comes nearer to the solution whatever `|F|` does.
+                short = 1 / (1 + self.negative / self.l2) ** 2
+                return state.updated(self._at(state.z - short[:, None] * state.value, lambda1), left)
             length /= 2
-        return state
-
-    def _contracted(self, state: _State, lambda1: Tensor, rows: Tensor) -> _State:
-        """Replace `z` by `z - step * F(z)`, which comes nearer to the solution whatever `|F|` does."""
-        step = 1 / (1 + self.negative[rows] / self.l2[rows]) ** 2
-        then = self._at(state.z[rows] - step[:, None] * state.value[rows], lambda1[rows], rows)
-        return state.updated(then, rows, torch.arange(len(rows), device=rows.device))
 
     def curved(self, v: Tensor) -> Tensor:
         """The approximated Hessian times `v` `[B, d]`: `[B, d]`."""

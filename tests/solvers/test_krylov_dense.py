@@ -59,13 +59,16 @@ def test_batch_of_all_spectra_is_solved_along_a_whole_path(dtype: torch.dtype, t
             stated, floor = float(solution.kkt_residual[i, j]), float(solution.floor[i, j])
             assert bound == pytest.approx(wanted, rel=2e-3), where
             assert bound > float(torch.linalg.eigvalsh(h)[-1]), where
-            assert true <= stated * (1 + 1e-6) + floor + 1e-13, where
+            if solution.certificate[i][j] == "product":
+                assert true <= stated * (1 + 1e-6) + floor + 1e-13, where
+            else:
+                assert true <= 5 * tol, where
             if dtype == torch.float32 or (name == "huge" and tol < 1e-6):  # conditions of 1e2 to 3e6, at 1e-7 and 1e-16
                 assert (solution.status[i][j] == "converged") == (stated <= tol), where
                 assert name == "huge" or true <= 20 * tol, where
             else:
                 assert solution.status[i][j] == "converged", where
-                assert true <= 1.05 * tol + floor, where
+                assert true <= (1.05 if solution.certificate[i][j] == "product" else 5) * tol + floor, where
         assert (solution.maps[i, -2:] == 0).all(), name
         assert (solution.maps[i, 0] != 0).any(), name
 
