@@ -230,14 +230,17 @@ class Explainer:
             logits = problem.logits
         solution = work(problem)
         maps = solution.maps.view(*solution.maps.shape[:2], *images.shape[1:])
-        confidence, predicted = torch.softmax(logits.double(), -1).max(-1)
+        probabilities = torch.softmax(logits.double(), -1)
+        confidence, predicted = probabilities.max(-1)
+        explained = torch.where(target < 0, predicted, target)
         curvature, exact, evidence = self._curvature()
         scale = norms(problem.gradient.flatten(1))[:, None] / self.lambda2
         return PathExplanation(
             maps=maps,
-            target=torch.where(target < 0, predicted, target),
+            target=explained,
             predicted=predicted,
             confidence=confidence,
+            target_confidence=probabilities.gather(1, explained[:, None])[:, 0],
             lambda1=solution.lambda1,
             lambda2_effective=solution.lambda2_effective,
             lambda_max=solution.lambda_max,

@@ -18,6 +18,7 @@ class _Figures:
     target: Tensor
     predicted: Tensor
     confidence: Tensor
+    target_confidence: Tensor
     lambda1: Tensor
     lambda2_effective: Tensor
     lambda_max: Tensor
@@ -57,6 +58,7 @@ class Explanation(_Figures):
         target: class explained, `[B]`.
         predicted: class with the largest logit, `[B]`.
         confidence: softmax probability of the predicted class, `[B]`, from 0 to 1.
+        target_confidence: of the explained class, `[B]`, from 0 to 1.
         lambda1: `[B]`.
         lambda2_effective: lambda2, for second order plus the largest eigenvalue, `[B]`.
         lambda_max: largest eigenvalue of the Hessian, `[B]`; NaN for first order.

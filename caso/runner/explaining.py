@@ -38,14 +38,14 @@ def make_explainer(cfg: Any, network: nn.Module, images_ahead: int) -> Any:
     return caso.CASO(network, **options, curvature=cfg.curvature, images_ahead=images_ahead)
 
 
-def explain(explainer: Any, cfg: Any, pixels: Tensor, target: int | None) -> list[Any]:
+def explain(explainer: Any, cfg: Any, pixels: Tensor, target: int | list[int] | None) -> list[Any]:
     """Explain a batch as the group ``regularization`` asks.
 
     Args:
         explainer: Of :func:`make_explainer`.
         cfg: The whole configuration.
         pixels: ``[B, C, H, W]`` in [0, 1].
-        target: A class index for all images, or None for the predicted classes.
+        target: A class index for all images, one for each, or None for the predicted classes.
 
     Returns:
         One ``Explanation`` of the batch for each setting: one, or as many as the path has values.
@@ -77,6 +77,7 @@ def figures(explanation: Any, place: int) -> dict[str, Any]:
         name: float(getattr(explanation, name)[place])
         for name in (
             "confidence",
+            "target_confidence",
             "lambda1",
             "lambda2_effective",
             "lambda_max",
@@ -111,13 +112,15 @@ def constant_columns(cfg: Any, model_name: str) -> dict[str, Any]:
     }
 
 
-def halve_on_failure(solve: Callable[[Tensor], Any], pixels: Tensor, first: int = 0) -> list[tuple[int, Tensor, Any]]:
+def halve_on_failure(
+    solve: Callable[[int, Tensor], Any], pixels: Tensor, first: int = 0
+) -> list[tuple[int, Tensor, Any]]:
     """Explain a batch; if that fails, each of its halves, down to single images.
 
     So a batch that does not fit in memory is explained in smaller ones, and an image that fails costs itself alone.
 
     Args:
-        solve: Explains a batch ``[B, C, H, W]``.
+        solve: Explains images, given the place of the first in the batch, and their pixels ``[b, C, H, W]``.
         pixels: The batch.
         first: Place of its first image, for the recursion.
 
@@ -125,7 +128,7 @@ def halve_on_failure(solve: Callable[[Tensor], Any], pixels: Tensor, first: int 
         Triples of a place, the pixels from there on, and what ``solve`` returned, or the exception for a single image.
     """
     try:
-        return [(first, pixels, solve(pixels))]
+        return [(first, pixels, solve(first, pixels))]
     except Exception as error:  # whatever a network, or memory, may raise
         if len(pixels) == 1:
             return [(first, pixels, error)]

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
 from caso.runner.checks import check
-from caso.runner.datasets import find_samples
+from caso.runner.datasets import Samples, find_samples
 from caso.runner.devices import count_processes, find_device, take_share_of_machine
 from caso.runner.environment import environment
 from caso.runner.errors import ConfigError, printable
@@ -34,7 +35,7 @@ from caso.runner.progress import ShowProgress
 from caso.runner.store import SUMMARY, Run, load_run, write_table
 from caso.runner.sweep import jobs_at_once, overrides_of_job, sweep_directory
 from caso.runner.tables import make_console, print_run, summarize
-from caso.runner.targets import resolve
+from caso.runner.targets import align_labels, resolve, wants_label
 
 log = logging.getLogger(__name__)
 
@@ -65,18 +66,14 @@ def run_job(cfg: DictConfig, directory: Path, meeting: Meeting | None = None, ou
     check(cfg)
     check_logger(cfg)
     with ExitStack() as stack:
-        jobs = jobs_at_once()
-        part = take_share_of_machine(jobs) if jobs > 1 else None
-        if part is not None:
-            stack.callback(part.release)
+        dealt = stack.enter_context(take_share_of_machine(jobs_at_once()))
         device = find_device(cfg.trainer.accelerator)
         world = _world(cfg, device, outside)
         samples = find_samples(cfg.dataset, cfg.seed)
         source = find_model(cfg.model)
-        if source.class_names is not None:
-            resolve(cfg.target, source.class_names)
+        _check_target(cfg.target, samples, source.class_names)
         process = outside or Process()
-        ids = [sample.id for sample in samples]
+        ids = list(samples.ids)
         plan = _plan(cfg, directory, ids, _batch_size(cfg, device, len(ids), world), process, meeting, stack)
         share = Share(cfg, directory, plan, process, device, samples)
         with end_on_sigterm():
@@ -86,7 +83,7 @@ def run_job(cfg: DictConfig, directory: Path, meeting: Meeting | None = None, ou
             log.info("%s: %d images, order=%s, on %s", source.name, len(ids), cfg.order.name, _described(device, world))
             write_json(directory / "environment.json", environment(cfg, device))
             # The part of the machine is seen by new processes alone: this one may have used its devices already.
-            here = outside is not None or (world == 1 and part is None)
+            here = outside is not None or (world == 1 and not dealt)
             return _lead(share, world, source.name, start, here=here)
 
 
@@ -94,11 +91,22 @@ def use_images(cfg: DictConfig) -> None:
     """Let the key ``image`` replace the data set, or the source of crops."""
     if cfg.image is None:
         return
-    replacement = {"name": "images", "path": cfg.image}
+    subset = OmegaConf.select(cfg, "dataset.subset")
+    replacement = {"name": "images", "path": cfg.image, "subset": subset}
     if cfg.dataset.name == "crops":
         cfg.dataset.source = replacement
     else:
         cfg.dataset = replacement
+
+
+def _check_target(target: Any, samples: Samples, class_names: Sequence[str] | None) -> None:
+    """See whether the class to explain exists, as far as that is known before the network is loaded."""
+    if wants_label(target):
+        if samples.labels is None:
+            raise ConfigError("target", target, "this data set has no labels; give predicted, an index or a name")
+        align_labels(samples.label_names, class_names)
+    elif class_names is not None:
+        resolve(target, class_names)
 
 
 class _Monitor:
@@ -232,7 +240,7 @@ def _world(cfg: DictConfig, device: str, outside: Process | None) -> int:
         return outside.world
     nodes = cfg.trainer.num_nodes
     if nodes != 1:
-        raise ConfigError("trainer.num_nodes", nodes, "start a run on several nodes by torchrun or srun, on each of them")
+        raise ConfigError("trainer.num_nodes", nodes, "start a run on several nodes by torchrun or srun, on each one")
     return count_processes(cfg.trainer.devices, device)
 
 

@@ -21,21 +21,29 @@ class Item:
         id: Its id.
         pixels: ``[C, H, W]`` in [0, 1], or None.
         message: The reason where there are no pixels.
+        label: The index of its true class among the network's, or None.
     """
 
     number: int
     id: str
     pixels: Tensor | None
     message: str = ""
+    label: int | None = None
 
 
 @dataclass
 class Group:
-    """Images of one shape: numbers and ids of the samples, and their pixels ``[B, C, H, W]``."""
+    """Images of one shape: numbers, ids and labels of the samples, and their pixels ``[B, C, H, W]``."""
 
     numbers: list[int]
     ids: list[str]
+    labels: list[int | None]
     pixels: Tensor
+
+    def select(self, places: list[int]) -> "Group":
+        """Some of the images."""
+        numbers, ids, labels = ([part[i] for i in places] for part in (self.numbers, self.ids, self.labels))
+        return Group(numbers, ids, labels, self.pixels[places])
 
 
 @dataclass
@@ -53,12 +61,18 @@ class PixelBatches(Dataset[Batch]):
         samples: All samples in order.
         preprocessing: From an image to pixels ``[C, H, W]``.
         batches: The places of each batch's samples.
+        classes: The network's class of each label; None where labels are the classes' indices.
     """
 
     def __init__(
-        self, samples: Sequence[Sample], preprocessing: Callable[[Any], Tensor], batches: Sequence[Sequence[int]]
+        self,
+        samples: Sequence[Sample],
+        preprocessing: Callable[[Any], Tensor],
+        batches: Sequence[Sequence[int]],
+        classes: Sequence[int] | None = None,
     ) -> None:
         """Keep all; nothing is read yet."""
+        self.classes = classes
         self.samples = samples
         self.preprocessing = preprocessing
         self.batches = batches
@@ -74,12 +88,13 @@ class PixelBatches(Dataset[Batch]):
     def read(self, place: int) -> Item:
         """Read one sample; a failure is returned, not raised, so that the run goes on."""
         sample = self.samples[place]
+        label = sample.label if sample.label is None or self.classes is None else self.classes[sample.label]
         try:
-            return Item(place, sample.id, self.preprocessing(sample.read()))
+            return Item(place, sample.id, self.preprocessing(sample.read()), label=label)
         except UnreadableImageError as error:
-            return Item(place, sample.id, None, str(error))
+            return Item(place, sample.id, None, str(error), label)
         except Exception as error:  # a user's preprocessing may raise anything; it costs this image alone
-            return Item(place, sample.id, None, f"preprocessing failed: {describe(error)}")
+            return Item(place, sample.id, None, f"preprocessing failed: {describe(error)}", label)
 
 
 def collate(items: Iterable[Item]) -> Batch:
@@ -91,8 +106,8 @@ def collate(items: Iterable[Item]) -> Batch:
             unreadable.append(item)
         else:
             shapes.setdefault(tuple(item.pixels.shape), []).append(item)
-    groups = [
-        Group([i.number for i in same], [i.id for i in same], stack([i.pixels for i in same if i.pixels is not None]))
-        for same in shapes.values()
-    ]
+    groups = []
+    for same in shapes.values():
+        pixels = stack([item.pixels for item in same if item.pixels is not None])
+        groups.append(Group([i.number for i in same], [i.id for i in same], [i.label for i in same], pixels))
     return Batch(groups, unreadable)

@@ -38,6 +38,7 @@ class ExplainModule(pl.LightningModule):
         network: From pixels to logits.
         cfg: The checked configuration.
         target: A class index for all images, or None for the predicted classes.
+        by_label: Whether each image's own label is explained instead.
         class_names: For the results, or None.
         model_name: For the results.
         images_ahead: How many images will come.
@@ -50,6 +51,7 @@ class ExplainModule(pl.LightningModule):
         cfg: Any,
         *,
         target: int | None,
+        by_label: bool,
         class_names: Sequence[str] | None,
         model_name: str,
         images_ahead: int,
@@ -60,6 +62,7 @@ class ExplainModule(pl.LightningModule):
         self.network = network
         self.cfg = cfg
         self.target = target
+        self.by_label = by_label
         self.class_names = class_names
         self.images_ahead = images_ahead
         self.sink = sink
@@ -88,8 +91,16 @@ class ExplainModule(pl.LightningModule):
         # The first batch's time is not that of capturing the network. What fails here fails again for each image.
         with contextlib.suppress(Exception):
             self.explainer.prepare(group.pixels)
+        if self.by_label:
+            for number, name, label in zip(group.numbers, group.ids, group.labels, strict=True):
+                if label is None:
+                    log.warning("%s: target=label, and it has none", printable(name))
+                    self.sink.take(number, [self._failure(name, "error", "target=label: it has none")], [None], None)
+            group = group.select([place for place, label in enumerate(group.labels) if label is not None])
+            if not group.ids:
+                return
         start = time.perf_counter()
-        parts = halve_on_failure(self._solve, group.pixels)
+        parts = halve_on_failure(lambda first, pixels: self._solve(first, pixels, group.labels), group.pixels)
         seconds = (time.perf_counter() - start) / len(group.ids)
         for first, pixels, result in parts:
             for place in range(len(pixels)):
@@ -100,25 +111,29 @@ class ExplainModule(pl.LightningModule):
                     row = self._failure(name, "error", describe(result)) | {"seconds": seconds}
                     self.sink.take(number, [row], [None], pixels[place])
                 else:
-                    self._deliver(number, name, result, place, pixels[place], seconds)
+                    self._deliver(group, first + place, result, place, seconds)
 
-    def _solve(self, pixels: Tensor) -> list[tuple[Any, NDArray[Any]]]:
-        """Explain a batch and bring the maps to the host; an explanation and its maps for each setting."""
-        explanations = explain(self.explainer, self.cfg, pixels, self.target)
+    def _solve(self, first: int, pixels: Tensor, labels: list[int | None]) -> list[tuple[Any, NDArray[Any]]]:
+        """Explain images and bring the maps to the host; an explanation and its maps for each setting."""
+        own = [label for label in labels[first : first + len(pixels)] if label is not None]
+        explanations = explain(self.explainer, self.cfg, pixels, own if self.by_label else self.target)
         if explanations[0].evidence and not self._told_curvature and self.cfg.order.name == "second":
             self._told_curvature = True
             log.info("curvature: %s (%s)", explanations[0].curvature, explanations[0].evidence)
         return [(e, finish_maps(self.cfg, e.maps.detach(), pixels).cpu().numpy()) for e in explanations]
 
     def _deliver(
-        self, number: int, name: str, result: list[tuple[Any, NDArray[Any]]], place: int, pixels: Tensor, seconds: float
+        self, group: Group, in_group: int, result: list[tuple[Any, NDArray[Any]]], place: int, seconds: float
     ) -> None:
         rows: list[dict[str, Any]] = []
         maps: list[NDArray[Any] | None] = []
+        name, label = group.ids[in_group], group.labels[in_group]
         for explanation, attributions in result:
             row = self._constant | figures(explanation, place) | {"image": name, "seconds": seconds, "message": ""}
             row["target_name"] = self._class_name(row["target"])
             row["predicted_name"] = self._class_name(row["predicted"])
+            if label is not None:
+                row |= {"label": label, "label_name": self._class_name(label), "correct": row["predicted"] == label}
             attribution: NDArray[Any] | None = attributions[place]
             if row["status"] == "not_finite" or not np.isfinite(attributions[place]).all():
                 row |= {"status": "not_finite", "message": "the network or its derivatives are not finite here"}
@@ -126,7 +141,7 @@ class ExplainModule(pl.LightningModule):
                 log.warning("%s: %s", printable(name), row["message"])
             rows.append(row)
             maps.append(attribution)
-        self.sink.take(number, rows, maps, pixels)
+        self.sink.take(group.numbers[in_group], rows, maps, group.pixels[in_group])
 
     def _failure(self, name: str, status: str, message: str) -> dict[str, Any]:
         return self._constant | {"image": name, "status": status, "message": message}

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from caso.runner.datasets import Sample, find_samples
+from caso.runner.datasets import Samples, find_samples
 from caso.runner.environment import keep_freed_memory
 from caso.runner.explaining import constant_columns
 from caso.runner.loading import PixelBatches
@@ -26,9 +26,10 @@ from caso.runner.parts import PartWriter, finished_batches
 from caso.runner.pictures import panel, write_picture
 from caso.runner.plan import Plan
 from caso.runner.processes import Process
-from caso.runner.targets import resolve
+from caso.runner.targets import align_labels, resolve, wants_label
 
 log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Share:
@@ -48,7 +49,7 @@ class Share:
     plan: Plan
     process: Process
     device: str
-    samples: Sequence[Sample]
+    samples: Samples
 
     def missing(self) -> list[int]:
         """The batches of this process that are not finished yet."""
@@ -71,7 +72,8 @@ def load_network(cfg: DictConfig) -> tuple[str, Classifier, int | None]:
     source = find_model(cfg.model)
     torch.manual_seed(cfg.seed)  # of random weights
     classifier = source.load()
-    return source.name, classifier, resolve(cfg.target, classifier.class_names)
+    target = None if wants_label(cfg.target) else resolve(cfg.target, classifier.class_names)
+    return source.name, classifier, target
 
 
 def explain_share(share: Share, tick: Callable[[], None] = lambda: None) -> None:
@@ -87,11 +89,13 @@ def explain_share(share: Share, tick: Callable[[], None] = lambda: None) -> None
     if share.device == "cpu":
         keep_freed_memory()
     name, classifier, target = load_network(cfg)
+    classes = align_labels(share.samples.label_names, classifier.class_names) if share.samples.labels else None
     sink = _Sink(share)
     module = ExplainModule(
         classifier.network,
         cfg,
         target=target,
+        by_label=wants_label(cfg.target),
         class_names=classifier.class_names,
         model_name=name,
         images_ahead=share.plan.count,
@@ -102,7 +106,8 @@ def explain_share(share: Share, tick: Callable[[], None] = lambda: None) -> None
         while missing := share.missing():
             # After a reader died, batches are read one at a time, to find out which one it cannot survive.
             chosen = missing[:1] if singly else missing
-            batches = PixelBatches(share.samples, classifier.preprocessing, [share.plan.places(b) for b in chosen])
+            places = [share.plan.places(batch) for batch in chosen]
+            batches = PixelBatches(share.samples, classifier.preprocessing, places, classes)
             try:
                 _predict(share, module, batches, tick)
                 singly = max(0, singly - 1)

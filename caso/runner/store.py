@@ -30,6 +30,7 @@ TEXT_COLUMNS = (
     "image",
     "target_name",
     "predicted_name",
+    "label_name",
     "order",
     "regularization",
     "certificate",
@@ -49,6 +50,10 @@ COLUMNS = (
     "predicted",
     "predicted_name",
     "confidence",
+    "target_confidence",
+    "label",
+    "label_name",
+    "correct",
     "order",
     "regularization",
     "lambda1",
@@ -78,8 +83,8 @@ COLUMNS = (
 )
 RESULTS = "results.csv"
 SUMMARY = "summary.json"
-_FLAGS = ("smooth", "times_input", "magnitude")
-_COUNTS = ("target", "predicted", "hvps", "seed")
+_FLAGS = ("correct", "smooth", "times_input", "magnitude")
+_COUNTS = ("target", "predicted", "label", "hvps", "seed")
 
 
 class Maps(Mapping[str, NDArray[Any]]):

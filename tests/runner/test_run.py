@@ -287,7 +287,8 @@ def test_memory_that_runs_out_halves_the_batch() -> None:
 
     seen = []
 
-    def solve(batch: torch.Tensor) -> torch.Tensor:
+    def solve(first: int, batch: torch.Tensor) -> torch.Tensor:
+        assert batch[0] == first
         seen.append(len(batch))
         if len(batch) > 2:
             raise torch.OutOfMemoryError("out of memory")
