@@ -1,0 +1,120 @@
+"""What all explanation methods share: options, batches, classes, a copy of the model."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from caso.memory import Chunks, is_out_of_memory
+from caso.network import evaluation_copy, fingerprint
+
+
+@dataclass(kw_only=True, eq=False)
+class Baseline:
+    """An explanation method: maps shaped like the images.
+
+    Attributes:
+        model: a classifier `[B, C, H, W] -> [B, K]`; comes back unchanged. It is explained in evaluation mode.
+        batch_size: copies of images in one pass; None for 8, or 64 on a GPU. Halved by itself where memory runs out.
+    """
+
+    model: nn.Module
+    batch_size: int | None = None
+
+    name: ClassVar[str]
+    _seen: tuple[object, ...] = field(default=(), init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            TypeError: the model is not a module.
+            ValueError: an option is out of range.
+        """
+        if not isinstance(self.model, nn.Module):
+            raise TypeError(f"model: must be a torch.nn.Module, not {type(self.model).__name__}")
+        self._require(self.batch_size is None or self.batch_size >= 1, "batch_size", "None or at least 1")
+
+    @property
+    def gradients(self) -> float:
+        """Cost of an image's map in gradients; without the forward pass that finds a class that is not given."""
+        return 1.0
+
+    def attribute(self, inputs: Tensor, target: int | Tensor | None = None) -> Tensor:
+        """Explain a batch of images.
+
+        Args:
+            inputs: pixels `[B, C, H, W]` of a floating dtype.
+            target: the class to explain: None for the predicted one, an int for all images, or one int an image.
+
+        Returns:
+            maps shaped like the images.
+
+        Raises:
+            ValueError: inputs or target do not fit, or the network does not allow the method.
+        """
+        if inputs.dim() != 4 or not len(inputs) or not inputs.is_floating_point():
+            raise ValueError(f"inputs of shape {tuple(inputs.shape)}, {inputs.dtype}: must be floats [B, C, H, W]")
+        with torch.inference_mode(False), torch.enable_grad():
+            # A copy: what was made in inference mode cannot enter autograd.
+            images = inputs.detach().clone().to(torch.promote_types(inputs.dtype, torch.float32))
+            network = self._ready(images)
+            targets = _targets(network, images, target, self._chunks)
+            parts = self._chunks.map(lambda rows: self._chunk(network, images[rows], targets[rows]), len(images))
+        return torch.cat(parts).to(inputs.dtype)
+
+    def _ready(self, images: Tensor) -> nn.Module:
+        known = (*fingerprint(self.model), images.dtype, images.device, images.shape[1:])
+        if known != self._seen:
+            self._chunks = Chunks(self.batch_size or (64 if images.device.type == "cuda" else 8))
+            self._network = self._prepared(evaluation_copy(self.model, images.dtype), images[:1])
+            self._copies = self._chunks.size or 1
+            self._seen = known
+        return self._network
+
+    def _prepared(self, network: nn.Module, image: Tensor) -> nn.Module:
+        """Bring the copy into the form that the method needs, or say why it cannot be."""
+        return network
+
+    def _chunk(self, network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+        """Explain with as many copies in one pass as fit."""
+        count = len(images)
+        while True:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # Captum warns of the hooks that it sets
+                    return self._maps(network, images, targets, max(1, self._copies // count)).detach()
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or self._copies <= count:
+                    raise
+            self._copies = max(count, self._copies // 2)
+
+    def _maps(self, network: nn.Module, images: Tensor, targets: Tensor, copies: int) -> Tensor:
+        """Maps of a chunk; `copies` of each image fit into one pass."""
+        raise NotImplementedError
+
+    def _require(self, condition: bool, option: str, allowed: str) -> None:
+        if not condition:
+            raise ValueError(f"{self.name}: {option}={getattr(self, option)!r}: must be {allowed}")
+
+
+def _targets(network: nn.Module, images: Tensor, target: int | Tensor | None, chunks: Chunks) -> Tensor:
+    """The class to explain of each image, `[B]`."""
+    batch = len(images)
+    with torch.no_grad():
+        logits = torch.cat(chunks.map(lambda rows: network(images[rows]), batch if target is None else 1))
+    if logits.dim() != 2:
+        raise ValueError(f"model: output of shape {tuple(logits.shape)}: must be logits [B, K]")
+    if target is None:
+        return logits.argmax(1)
+    given = torch.as_tensor(target, device=images.device)
+    whole = not given.is_floating_point() and given.dtype != torch.bool
+    if not whole or given.dim() > 1 or given.numel() not in (1, batch):
+        raise ValueError(f"target={target!r}: must be None, a class index, or {batch} of them")
+    if bool(((given < 0) | (given >= logits.shape[1])).any()):
+        raise ValueError(f"target={target!r}: must be from 0 to {logits.shape[1] - 1}")
+    return given.long().flatten().expand(batch).clone()

@@ -1,0 +1,86 @@
+"""Measures of maps: faithfulness, robustness, complexity, sanity. They are given maps and networks, never explainers.
+
+`METRICS` holds every measure by name; its fields are its parameters. Similarities between two maps are plain functions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from caso.metrics.case import Case, Explain, Metric, Network, Score
+from caso.metrics.complexity import Entropy, Gini, MedianDifference, Zeros
+from caso.metrics.flipping import PerturbationCurve, PixelFlipping
+from caso.metrics.infidelity import Infidelity
+from caso.metrics.insertion import Deletion, Insertion
+from caso.metrics.road import RoadLeastRelevantFirst, RoadMostRelevantFirst
+from caso.metrics.robustness import (
+    MaxSensitivity,
+    RankCorrelationUnderAttack,
+    RankCorrelationUnderNoise,
+    TopKOverlapUnderAttack,
+    TopKOverlapUnderNoise,
+)
+from caso.metrics.sanity import RandomClass, RandomisedLayers
+from caso.metrics.similarity import cosine, jaccard, rank_correlation, topk_overlap
+from caso.metrics.statistics import Summary, summarise
+
+__all__ = [
+    "FAMILIES",
+    "METRICS",
+    "Case",
+    "Explain",
+    "Metric",
+    "Network",
+    "Score",
+    "Summary",
+    "cosine",
+    "jaccard",
+    "make_metric",
+    "rank_correlation",
+    "summarise",
+    "topk_overlap",
+]
+
+_ALL: tuple[type[Metric], ...] = (
+    Insertion,
+    Deletion,
+    RoadMostRelevantFirst,
+    RoadLeastRelevantFirst,
+    PixelFlipping,
+    PerturbationCurve,
+    Infidelity,
+    TopKOverlapUnderNoise,
+    RankCorrelationUnderNoise,
+    TopKOverlapUnderAttack,
+    RankCorrelationUnderAttack,
+    MaxSensitivity,
+    Zeros,
+    Gini,
+    Entropy,
+    MedianDifference,
+    RandomisedLayers,
+    RandomClass,
+)
+
+METRICS: dict[str, type[Metric]] = {metric.name: metric for metric in _ALL}
+
+FAMILIES: dict[str, tuple[str, ...]] = {
+    family: tuple(metric.name for metric in _ALL if metric.family == family)
+    for family in ("faithfulness", "robustness", "complexity", "sanity")
+}
+
+
+def make_metric(name: str, **parameters: Any) -> Metric:
+    """Make a metric from its name and parameters.
+
+    Raises:
+        ValueError: there is no such metric or parameter, or a value is out of range.
+    """
+    if name not in METRICS:
+        raise ValueError(f"metric {name!r}: must be one of " + ", ".join(METRICS))
+    known = [one.name for one in fields(METRICS[name])]
+    for key in parameters:
+        if key not in known:
+            raise ValueError(f"{name}: has no parameter {key!r}; it has " + (", ".join(known) or "none"))
+    return METRICS[name](**parameters)

@@ -1,0 +1,252 @@
+"""What a metric is given, what it gives back, and what every metric states of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from caso.memory import Chunks
+from caso.metrics.ranking import pixel_mass, places
+from caso.metrics.substrates import substrate
+from caso.network.capture import pays_channels_last
+
+Network = Callable[[Tensor], Tensor]
+Explain = Callable[[Tensor, Tensor], Tensor]
+"""Maps `[B, C, H, W]` of images `[B, C, H, W]` and their targets `[B]`."""
+
+_T = TypeVar("_T")
+
+
+def default_chunk(device: torch.device) -> int:
+    """Images in one forward pass, where nothing else is asked for."""
+    return 128 if device.type == "cuda" else 16
+
+
+@dataclass(eq=False)
+class Case:
+    """A batch of images with their maps, and what metrics share of them.
+
+    Attributes:
+        network: pixels in [0, 1] to logits, `[B, C, H, W]` to `[B, K]`; in evaluation mode, normalisation inside.
+        images: `[B, C, H, W]` in [0, 1].
+        maps: signed, shaped like the images.
+        targets: class explained, `[B]`.
+        explain: the method that made the maps, for metrics that must explain again; else None.
+        explain_with: the same method for another network: gives an `explain`; else None.
+        chunks: images in one forward pass, halved by itself where memory runs out. Hand the same one to several cases,
+            and they need not find out anew.
+    """
+
+    network: Network
+    images: Tensor
+    maps: Tensor
+    targets: Tensor
+    explain: Explain | None = None
+    explain_with: Callable[[Network], Explain] | None = None
+    chunks: Chunks = field(default_factory=lambda: Chunks(None))
+
+    def __post_init__(self) -> None:
+        """Check the shapes.
+
+        Raises:
+            ValueError: shapes do not fit.
+        """
+        if self.images.dim() != 4 or not len(self.images):
+            raise ValueError(f"images of shape {tuple(self.images.shape)}: must be a batch [B, C, H, W] of B >= 1")
+        if self.maps.shape != self.images.shape:
+            raise ValueError(
+                f"maps of shape {tuple(self.maps.shape)}: must be shaped like the images {tuple(self.images.shape)}"
+            )
+        if self.targets.shape != (len(self.images),):
+            raise ValueError(f"targets of shape {tuple(self.targets.shape)}: must be one class an image")
+        self.chunks.size = self.chunks.size or default_chunk(self.images.device)
+        self._known: dict[object, Any] = {}
+        self._of_images: dict[object, Any] = {}
+
+    def with_maps(
+        self,
+        maps: Tensor,
+        explain: Explain | None = None,
+        explain_with: Callable[[Network], Explain] | None = None,
+    ) -> Case:
+        """The same images with other maps: those of another method, or of another value of lambda1.
+
+        Both share what does not depend on the maps: the images' logits, and substitutes for pixels.
+
+        Args:
+            maps: shaped like the images.
+            explain: the method that made them; else None.
+            explain_with: the same method for another network; else None.
+        """
+        other = Case(self.network, self.images, maps, self.targets, explain, explain_with, self.chunks)
+        other._of_images = self._of_images
+        return other
+
+    @property
+    def pixels(self) -> int:
+        """Height times width."""
+        return self.images.shape[2] * self.images.shape[3]
+
+    @cached_property
+    def finite(self) -> Tensor:
+        """Whether a map holds no NaN and no infinity, `[B]`. Scores of other maps are NaN."""
+        return torch.isfinite(self.maps).flatten(1).all(1)
+
+    @cached_property
+    def mass(self) -> Tensor:
+        """Sum of a map's magnitudes over the channels, `[B, H * W]`, in float64."""
+        return pixel_mass(self.maps)
+
+    @cached_property
+    def places(self) -> Tensor:
+        """Place of each pixel in the order of falling mass, from 0, `[B, H * W]`; ties by position, row by row."""
+        return places(self.mass)
+
+    @cached_property
+    def gradient_chunks(self) -> Chunks:
+        """Images in one pass that keeps its activations for gradients of gradients."""
+        return Chunks(max(1, (self.chunks.size or 1) // 4))
+
+    @property
+    def logits(self) -> Tensor:
+        """Of the images, `[B, K]`."""
+        if "logits" not in self._of_images:
+            self._of_images["logits"] = self.run(lambda rows: self.images[rows], len(self.images))
+        found: Tensor = self._of_images["logits"]
+        return found
+
+    @property
+    def predicted(self) -> Tensor:
+        """Class with the largest logit, `[B]`."""
+        return self.logits.argmax(1)
+
+    def classes(self, of: str) -> Tensor:
+        """The classes that a metric follows, `[B]`: those "predicted" for the images, or those explained ("target")."""
+        return self.predicted if of == "predicted" else self.targets
+
+    def substrate(self, name: str, seed: int = 0) -> Tensor:
+        """What takes the place of removed pixels, `[B, C, H, W]`; see `caso.metrics.substrates`."""
+        key = (name, seed)
+        if key not in self._of_images:
+            self._of_images[key] = substrate(name, self.images, seed)
+        found: Tensor = self._of_images[key]
+        return found
+
+    def run(self, copies: Callable[[slice], Tensor], count: int) -> Tensor:
+        """Logits `[count, K]` of copies that are made a chunk at a time.
+
+        Args:
+            copies: makes the copies of a slice of `range(count)`, on the device.
+            count: how many there are.
+        """
+        with torch.no_grad():
+            return torch.cat(self.chunks.map(lambda rows: self.network(self._laid_out(copies(rows))), count))
+
+    def _laid_out(self, images: Tensor) -> Tensor:
+        """The same images in the memory layout that the network is fastest in."""
+        network = self.network
+        if isinstance(network, nn.Module) and pays_channels_last(network, images):
+            return images.contiguous(memory_format=torch.channels_last)
+        return images
+
+    def remember(self, key: object, compute: Callable[[], _T]) -> _T:
+        """Compute something that several metrics need only once."""
+        if key not in self._known:
+            self._known[key] = compute()
+        result: _T = self._known[key]
+        return result
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a metric gives.
+
+    Attributes:
+        values: one an image, `[B]`, float64. NaN where the map is not finite or the network gives NaN; other
+            reasons are stated by the metric.
+        curve: `[B, S]`, float64, where the metric has one.
+        x: where the curve was taken, `[S]`, float64.
+    """
+
+    values: Tensor
+    curve: Tensor | None = None
+    x: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of maps. Its fields are its parameters.
+
+    Class attributes:
+        name: key in `caso.metrics.METRICS`.
+        family: faithfulness, robustness, complexity or sanity.
+        higher_is_better: direction.
+        range: smallest and largest value; None where there is no bound.
+        source: where the definition comes from.
+        sentence: the definition, in a sentence.
+        axes: what the curve's axes show; empty without a curve.
+        needs: what a `Case` must hold beside the maps: "explain", "explain_with".
+    """
+
+    name: ClassVar[str]
+    family: ClassVar[str]
+    higher_is_better: ClassVar[bool]
+    range: ClassVar[tuple[float | None, float | None]] = (0.0, 1.0)
+    source: ClassVar[str]
+    sentence: ClassVar[str]
+    axes: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def passes(self) -> int:
+        """Forward passes an image, at most; without those of the explanations."""
+        return 0
+
+    @property
+    def explanations(self) -> int:
+        """Further maps an image."""
+        return 0
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """All that is needed to compute the score again; ready for JSON."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {
+            "name": self.name,
+            "sentence": self.sentence,
+            "parameters": {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()},
+            "higher_is_better": self.higher_is_better,
+            "range": list(self.range),
+            "source": self.source,
+            "passes": self.passes,
+            "explanations": self.explanations,
+        }
+
+    def score(self, case: Case) -> Score:
+        """Score every image's map.
+
+        Raises:
+            ValueError: the case lacks what the metric needs.
+        """
+        for need in self.needs:
+            if getattr(case, need) is None:
+                raise ValueError(f"{self.name}: needs the case's {need}, which is None")
+        found = self._score(case)
+        keep = case.finite.to(found.values.device)
+        values = torch.where(keep, found.values.double(), torch.nan)
+        curve = None if found.curve is None else torch.where(keep[:, None], found.curve.double(), torch.nan)
+        return Score(values, curve, found.x)
+
+    def _score(self, case: Case) -> Score:
+        raise NotImplementedError
+
+
+def require(metric: Metric, condition: bool, name: str, allowed: str) -> None:
+    """Raise a ValueError that names the metric, the parameter, its value and what is allowed, unless `condition`."""
+    if not condition:
+        raise ValueError(f"{metric.name}: {name}={getattr(metric, name)!r}: must be {allowed}")

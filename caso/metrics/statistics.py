@@ -1,0 +1,90 @@
+"""Scores of many images in short: mean, median, and how sure they are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_AT_ONCE = 4_000_000
+"""Drawn scores in memory at once."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Scores in short. All figures but the counts are NaN where there is no score.
+
+    Attributes:
+        count: scores that are numbers.
+        missing: scores that are NaN; they are left out.
+        mean: of the scores.
+        mean_interval: bootstrap interval of the mean.
+        median: the mean of the two middle scores where their number is even.
+        median_interval: bootstrap interval of the median.
+    """
+
+    count: int
+    missing: int
+    mean: float
+    mean_interval: tuple[float, float]
+    median: float
+    median_interval: tuple[float, float]
+
+
+def summarise(values: Tensor, *, resamples: int = 1000, level: float = 0.95, seed: int = 0) -> Summary:
+    """Mean and median of one score an image, with percentile bootstrap intervals over the images.
+
+    To compare two methods, summarise the differences of their scores image by image: the interval then knows that both
+    saw the same images.
+
+    Args:
+        values: `[B]`; NaN where an image has no score.
+        resamples: draws of as many images, with replacement.
+        level: of the intervals, between 0 and 1.
+        seed: of the draws.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+    if values.dim() != 1 or resamples < 1 or not 0 < level < 1:
+        raise ValueError(
+            f"values of shape {tuple(values.shape)}, resamples={resamples!r}, level={level!r}: must be [B], at least 1,"
+            " between 0 and 1"
+        )
+    values = values.detach().double().cpu()
+    known = values[~values.isnan()]
+    count, missing = len(known), len(values) - len(known)
+    if count == 0:
+        nothing = (math.nan, math.nan)
+        return Summary(0, missing, math.nan, nothing, math.nan, nothing)
+    generator = torch.Generator().manual_seed(seed)
+    means, medians = [], []
+    done = 0
+    while done < resamples:
+        size = min(resamples - done, max(1, _AT_ONCE // count))
+        drawn = known[torch.randint(count, (size, count), generator=generator)]
+        means.append(drawn.mean(1))
+        medians.append(_median(drawn))
+        done += size
+    return Summary(
+        count,
+        missing,
+        float(known.mean()),
+        _interval(torch.cat(means), level),
+        float(_median(known[None])[0]),
+        _interval(torch.cat(medians), level),
+    )
+
+
+def _median(rows: Tensor) -> Tensor:
+    n = rows.shape[1]
+    ascending = rows.sort(dim=1).values
+    return (ascending[:, (n - 1) // 2] + ascending[:, n // 2]) / 2
+
+
+def _interval(drawn: Tensor, level: float) -> tuple[float, float]:
+    ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    low, high = drawn.quantile(ends).tolist()
+    return low, high
