@@ -1,5 +1,6 @@
 """The command line: Hydra composes, one job runs, and every mistake becomes one line."""
 
+import errno
 import logging
 import os
 import sys
@@ -13,13 +14,28 @@ from omegaconf import DictConfig, OmegaConf
 
 from caso.runner.commandline import arrange
 from caso.runner.errors import ConfigError, describe, hydra_line
-from caso.runner.processes import MISTAKE, Meeting, Process, ProcessFailedError, TerminatedError, from_outside
+from caso.runner.processes import (
+    MISTAKE,
+    Meeting,
+    Process,
+    ProcessFailedError,
+    TerminatedError,
+    end_on_sigterm,
+    from_outside,
+)
 from caso.runner.schema import register
 
 log = logging.getLogger(__name__)
 
 _FULL = "HYDRA_FULL_ERROR"
 _KEPT = "what was explained so far is kept, and the same command with resume=DIRECTORY goes on"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LAUNCHERS = [
+    "basic",
+    "joblib (pip install -e '.[joblib]')",
+    "submitit_slurm (pip install -e '.[slurm]')",
+    "submitit_local (the same)",
+]
 
 
 def main(config_dir: Path) -> int:
@@ -33,6 +49,7 @@ def main(config_dir: Path) -> int:
         configuration, 130 after an interruption.
     """
     register()
+    logging.raiseExceptions = False  # a log file that cannot be written must not hide what else is said
     full = os.environ.get(_FULL, "0") not in ("", "0")
     outside = from_outside()
     meeting = None if outside is None else Meeting(outside)
@@ -46,7 +63,8 @@ def main(config_dir: Path) -> int:
     # Hydra prints its errors over several lines and ends the process, unless this variable asks for the exception.
     os.environ[_FULL] = "1"
     try:
-        run()
+        with end_on_sigterm():
+            run()
     except KeyboardInterrupt:
         print(f"interrupted; {_KEPT}", file=sys.stderr)
         return 130
@@ -56,9 +74,14 @@ def main(config_dir: Path) -> int:
     except Exception as error:
         if full:
             raise
+        if type(error).__module__.split(".")[0] in ("joblib", "submitit"):
+            return _launcher_failed(error)
+        if isinstance(error, OSError):  # jobs' own are dealt with there: it is Hydra that cannot make the directory
+            print(f"the run's directory cannot be written: {describe(error)}", file=sys.stderr)
+            return 1 if error.errno in _NO_ROOM else MISTAKE
         overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-        line = hydra_line(error, known_keys(config_dir, overrides), known_choices(config_dir), overrides)
-        print(line, file=sys.stderr)
+        groups = known_choices(config_dir) | {"hydra/launcher": _LAUNCHERS}
+        print(hydra_line(error, known_keys(config_dir, overrides), groups, overrides), file=sys.stderr)
         return MISTAKE
     finally:
         if not full:
@@ -118,6 +141,8 @@ class _Status:
             if self.full:
                 raise
             self._failed(error, directory, leads)
+        except SystemExit as end:  # what is called here may be the user's code
+            self._failed(RuntimeError(f"the program was ended by sys.exit({end.code!r})"), directory, leads)
 
     def _failed(self, error: Exception, directory: Path, leads: bool) -> None:
         from caso.runner.plan import ForeignDirectoryError, write_json
@@ -137,6 +162,9 @@ class _Status:
         elif isinstance(error, ProcessFailedError):
             print(f"{describe(error)}; {_KEPT}", file=sys.stderr)
             self.exit_code = MISTAKE if error.status == MISTAKE else 1
+        elif isinstance(error, OSError) and error.errno in _NO_ROOM:
+            print(f"no room left in {directory} ({describe(error)}); {_KEPT}", file=sys.stderr)
+            self.exit_code = 1
         else:
             told = f"the traceback is in {directory / 'caso.log'}; {_KEPT}"
             print(f"{type(error).__name__}: {describe(error)} ({told})", file=sys.stderr)
@@ -144,11 +172,21 @@ class _Status:
 
     def code(self) -> int:
         """Give the exit status; jobs of a sweep may have run in other processes, and left it in their directories."""
-        if self.exit_code == 0 and self.sweep is not None:
-            from caso.runner.sweep import any_failed
+        if self.exit_code == 0 and {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(sys.argv[1:]):
+            from caso.runner.sweep import SweepTable, any_failed
 
-            return int(any_failed(self.sweep))
+            return int(SweepTable.directory is not None and any_failed(SweepTable.directory))
         return self.exit_code
+
+
+def _launcher_failed(error: Exception) -> int:
+    """Say that a process died that a launcher had started a job in; the jobs' results so far are shown."""
+    from caso.runner.sweep import SweepTable, show
+
+    if SweepTable.directory is not None:
+        show(SweepTable.directory)
+    print(f"the sweep stopped, for a job's process died: {describe(error)}; {_KEPT}", file=sys.stderr)
+    return 1
 
 
 def _be_quiet() -> None:

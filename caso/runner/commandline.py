@@ -11,6 +11,8 @@ from caso.runner.errors import ConfigError
 from caso.runner.plan import stored_overrides
 from caso.runner.processes import Meeting, Process
 
+_LAUNCHER = ("hydra/launcher=", "hydra.launcher.")
+
 
 def arrange(arguments: list[str], outside: Process | None, meeting: Meeting | None) -> list[str]:
     """Complete a command line.
@@ -25,8 +27,12 @@ def arrange(arguments: list[str], outside: Process | None, meeting: Meeting | No
         meeting: Of those processes.
 
     Raises:
-        ConfigError: If there is nothing to resume.
+        ConfigError: If there is nothing to resume, or if jobs are to be launched by processes that are many already.
     """
+    launcher = [argument for argument in arguments if argument.startswith(_LAUNCHER[0])]
+    if outside is not None and launcher and launcher[-1] != "hydra/launcher=basic":
+        key, _, choice = launcher[-1].partition("=")
+        raise ConfigError(key, choice, "not under torchrun or srun, which start each job's processes")
     asked = [argument for argument in arguments if argument.split("=")[0] == "resume"]
     if asked:
         rest = [argument for argument in arguments if argument not in asked]
@@ -52,7 +58,9 @@ def _resumed(directory: Path, typed: list[str]) -> list[str]:
         raise ConfigError("resume", directory, "no such directory")
     sweep = directory / "multirun.yaml"
     if sweep.is_file():
-        before = [str(override) for override in OmegaConf.load(sweep).hydra.overrides.task]
+        stored = OmegaConf.load(sweep).hydra.overrides
+        before = [str(override) for override in stored.task]
+        before += [str(override) for override in stored.hydra if str(override).startswith(_LAUNCHER)]
         flags = [] if {"-m", "--multirun"} & set(typed) else ["-m"]
         return [*flags, *_without(before, typed), *typed, f"hydra.sweep.dir={quoted}"]
     return [*_without(stored_overrides(directory), typed), *typed, f"hydra.run.dir={quoted}"]

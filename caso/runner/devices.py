@@ -1,7 +1,10 @@
 """Which devices a run uses, and how many processes that makes."""
 
+import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,6 +13,7 @@ from filelock import FileLock, Timeout
 from caso.runner.errors import ConfigError, choices
 
 ACCELERATORS = ("cpu", "gpu", "auto")
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def find_device(accelerator: str) -> str:
@@ -36,7 +40,8 @@ def count_processes(asked: Any, device: str) -> int:
     Raises:
         ConfigError: If there are not so many.
     """
-    there = torch.cuda.device_count() if device == "cuda" else 1
+    # Torch counts once, and a job beside others may have a part of what was there then.
+    there = min(torch.cuda.device_count(), len(_visible())) if device == "cuda" else 1
     if asked == "auto":
         return there
     if isinstance(asked, bool) or not isinstance(asked, int) or asked < 1:
@@ -46,31 +51,63 @@ def count_processes(asked: Any, device: str) -> int:
     return asked
 
 
-def take_share_of_machine(jobs: int) -> FileLock | None:
-    """Keep to this job's part of a machine that runs several jobs side by side.
+@contextmanager
+def take_share_of_machine(jobs: int) -> Iterator[bool]:
+    """Within, keep to this job's part of a machine that runs several jobs side by side.
 
-    The CUDA devices are dealt out: a job sees those of the first free part. CPU threads are shared out evenly.
+    The CUDA devices are dealt out: a job sees those of the first free part; where there are fewer devices than jobs,
+    jobs share them evenly. So are CPU threads, beyond what the user or the launcher has limited already.
 
     Args:
         jobs: How many jobs run at once.
 
-    Returns:
-        What holds the part until it is released or the process ends; None where there is nothing to hold.
+    Yields:
+        Whether CUDA devices were dealt out. New processes alone see the part: this one may have used its devices.
     """
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = [str(i) for i in range(torch.cuda.device_count())] if visible is None else visible.split(",")
-    part = len(names) // jobs
-    if torch.cuda.device_count() == 0 or part == 0:
-        return None
+    if jobs <= 1:
+        yield False
+        return
+    threads, visible = torch.get_num_threads(), os.environ.get(_VISIBLE)
+    torch.set_num_threads(min(threads, max(1, _cores() // jobs)))
+    part = _free_part(jobs) if torch.cuda.device_count() > 0 else None
+    try:
+        if part is not None:
+            os.environ[_VISIBLE] = part[1]
+        yield part is not None
+    finally:
+        torch.set_num_threads(threads)
+        if part is not None:
+            part[0].release()
+            if visible is None:
+                os.environ.pop(_VISIBLE, None)
+            else:
+                os.environ[_VISIBLE] = visible
+
+
+def _free_part(jobs: int) -> tuple[FileLock, str] | None:
+    """Hold the first part of the devices that no other job holds; None where more jobs run than were announced."""
+    names = _visible()
     user = os.getuid() if hasattr(os, "getuid") else 0
     for number in range(jobs):
-        own = ",".join(names[number * part : (number + 1) * part])
-        lock = FileLock(os.path.join(tempfile.gettempdir(), f"caso-{user}-devices-{own}"))
+        first, end = (n * len(names) // jobs for n in (number, number + 1))
+        own = names[first:end] if len(names) >= jobs else [names[number % len(names)]]
+        # Devices may be named by things that are no file names.
+        key = hashlib.sha256(repr((names, jobs, number)).encode()).hexdigest()[:16]
+        lock = FileLock(os.path.join(tempfile.gettempdir(), f"caso-{user}-{key}.lock"))
         try:
             lock.acquire(timeout=0)
         except Timeout:
             continue
-        os.environ["CUDA_VISIBLE_DEVICES"] = own
-        return lock
+        return lock, ",".join(own)
     return None
+
+
+def _visible() -> list[str]:
+    """The CUDA devices that a new process would see, by the names that the environment gives them."""
+    visible = os.environ.get(_VISIBLE)
+    return [str(i) for i in range(torch.cuda.device_count())] if visible is None else visible.split(",")
+
+
+def _cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

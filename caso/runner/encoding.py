@@ -26,7 +26,7 @@ def encode(attribution: NDArray[Any]) -> bytes:
     if content.size - kept.size < _WORTH_IT * content.size:
         npy.write_array(buffer, content, allow_pickle=False)
         return buffer.getvalue()
-    bits = np.frombuffer(zlib.compress(np.packbits(present), 1), np.uint8)
+    bits = np.frombuffer(zlib.compress(np.packbits(present).tobytes(), 1), np.uint8)
     for part in (np.asarray(content.shape, np.int64), bits, kept):
         npy.write_array(buffer, part, allow_pickle=False)
     return buffer.getvalue()

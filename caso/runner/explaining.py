@@ -100,11 +100,16 @@ def figures(explanation: Any, place: int) -> dict[str, Any]:
 
 def constant_columns(cfg: Any, model_name: str) -> dict[str, Any]:
     """Collect the columns that are the same in all rows of a run."""
-    return {
+    own = cfg.explainer.name in ("auto", "cafo", "caso")
+    name = {"first": "cafo", "second": "caso"}[cfg.order.name] if own else cfg.explainer.name
+    settings = {
         "order": cfg.order.name,
         "regularization": cfg.regularization.name,
         "lambda2": cfg.lambda2,
         "smooth": cfg.smooth,
+    }
+    return (settings if own else {}) | {
+        "explainer": name,
         "times_input": cfg.times_input,
         "magnitude": cfg.magnitude,
         "seed": cfg.seed,

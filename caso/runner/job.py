@@ -4,7 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
 from caso.runner.checks import check
+from caso.runner.comparison import SCORES, print_scores, scores, write_scores
 from caso.runner.datasets import Samples, find_samples
 from caso.runner.devices import count_processes, find_device, take_share_of_machine
 from caso.runner.environment import environment
-from caso.runner.errors import ConfigError, printable
+from caso.runner.errors import ConfigError, describe, printable
 from caso.runner.loggers import Guarded, check_logger
+from caso.runner.methods import use_explainer
 from caso.runner.models import find_model
 from caso.runner.parts import Follower, PartWriter
 from caso.runner.pictures import on_sheet, write_contact_sheet
@@ -32,7 +34,8 @@ from caso.runner.processes import (
     wait_for_others,
 )
 from caso.runner.progress import ShowProgress
-from caso.runner.store import SUMMARY, Run, load_run, write_table
+from caso.runner.scoring import make_metrics
+from caso.runner.store import RESULTS, SUMMARY, Run, load_run, write_table
 from caso.runner.sweep import jobs_at_once, overrides_of_job, sweep_directory
 from caso.runner.tables import make_console, print_run, summarize
 from caso.runner.targets import align_labels, resolve, wants_label
@@ -63,7 +66,9 @@ def run_job(cfg: DictConfig, directory: Path, meeting: Meeting | None = None, ou
     """
     start = time.perf_counter()
     use_images(cfg)
+    use_explainer(cfg)
     check(cfg)
+    make_metrics(cfg)
     check_logger(cfg)
     with ExitStack() as stack:
         dealt = stack.enter_context(take_share_of_machine(jobs_at_once()))
@@ -159,13 +164,12 @@ def _lead(share: Share, world: int, model: str, start: float, *, here: bool) -> 
                 deaths = _Deaths(share, world, model)
                 settings: Any = OmegaConf.to_container(cfg, resolve=True)
                 run_workers(directory, settings, world, monitor.look, deaths.told)
-                monitor.look()
+                if left := monitor.remaining():
+                    raise ProcessFailedError(f"the processes ended, but {left} batches were never finished")
         finally:
             # However it ended, what there is can be read; a full disk must not hide the reason.
             run = load_run(directory)
-            with suppress(OSError):
-                if len(run.table):
-                    write_table(run)
+            written = _write(run)
         pictures = [name for name in dict.fromkeys(run.table["picture"]) if name]
         write_contact_sheet(directory, [p for i, p in enumerate(pictures) if on_sheet(i)], len(pictures))
         summary = {"status": "finished", **summarize(run.table), "seconds": time.perf_counter() - start}
@@ -173,8 +177,26 @@ def _lead(share: Share, world: int, model: str, start: float, *, here: bool) -> 
         monitor.close(summary)
     write_json(directory / SUMMARY, summary)
     if sweep_directory() is None:  # a sweep ends with one table over all its jobs
-        print_run(run, make_console())
-    return int(summary["failed_images"] > 0)
+        try:
+            console = make_console()
+            print_scores(scores(run), console)
+            print_run(run, console)
+        except OSError as error:
+            log.error("the table cannot be printed: %s", describe(error))
+            written = False
+    return int(summary["failed_images"] > 0 or not written)
+
+
+def _write(run: Run) -> bool:
+    """Write the table, and tell whether that could be done; it can be read without."""
+    try:
+        if len(run.table):
+            write_table(run)
+            write_scores(scores(run), run.directory, SCORES)
+    except OSError as error:
+        log.error("%s cannot be written: %s; load_run reads the results", RESULTS, describe(error))
+        return False
+    return True
 
 
 class _Deaths:

@@ -42,8 +42,8 @@ class Group:
 
     def select(self, places: list[int]) -> "Group":
         """Some of the images."""
-        numbers, ids, labels = ([part[i] for i in places] for part in (self.numbers, self.ids, self.labels))
-        return Group(numbers, ids, labels, self.pixels[places])
+        numbers, ids = [self.numbers[i] for i in places], [self.ids[i] for i in places]
+        return Group(numbers, ids, [self.labels[i] for i in places], self.pixels[places])
 
 
 @dataclass

@@ -4,6 +4,7 @@ They show a run to other tools. The run's directory is the source of truth, so w
 never stops a run.
 """
 
+import json
 import logging
 import netrc
 import os
@@ -11,9 +12,11 @@ import shutil
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from omegaconf import OmegaConf
 
 from caso.runner.errors import ConfigError, choices, describe
+from caso.runner.store import DEFINITIONS
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +60,8 @@ class Csv:
 
     def log(self, row: dict[str, Any], picture: Path | None) -> None:
         """Write the row's figures."""
-        values: dict[str, Any] = {name: float(row[name]) for name in FIGURES if name in row}
+        figures = {name: row[name] for name in FIGURES if name in row} | row.get("scores", {})
+        values: dict[str, Any] = {name: float(value) for name, value in figures.items()}
         if values:
             self._logger.log_metrics(values, step=self._step)
         self._step += 1
@@ -97,10 +101,15 @@ class Wandb:
             self._run = wandb.init(mode="offline", **options)
         self._image = wandb.Image
         self._table = wandb.Table(columns=list(_TABLE))
+        self._directory = directory
+        self._curves: dict[str, list[list[float]]] = {}
+        self._line_series = wandb.plot.line_series
 
     def log(self, row: dict[str, Any], picture: Path | None) -> None:
         """Log the row's figures, and its image's picture as an image."""
-        values: dict[str, Any] = {name: row[name] for name in FIGURES if name in row}
+        values: dict[str, Any] = {name: row[name] for name in FIGURES if name in row} | row.get("scores", {})
+        for name, curve in row.get("curves", {}).items():
+            self._curves.setdefault(name, []).append(curve)
         if picture is not None:
             values["picture"] = self._image(str(picture), caption=_caption(row))
         if values:
@@ -111,9 +120,22 @@ class Wandb:
         """Log the table and the summary, and end the run."""
         try:
             self._run.log({"results": self._table})
+            self._log_curves()
             self._run.summary.update({key: value for key, value in summary.items() if key != "message"})
         finally:
             self._run.finish(exit_code=0 if summary.get("status") == "finished" else 1)
+
+    def _log_curves(self) -> None:
+        """Log the mean curve over the images of each metric that has one."""
+        path = self._directory / DEFINITIONS
+        if not self._curves or not path.exists():
+            return
+        definitions = json.loads(path.read_text(encoding="utf-8"))
+        for name, curves in self._curves.items():
+            x, axes = definitions[name]["x"], definitions[name]["axes"]
+            mean = np.nanmean(np.asarray(curves), axis=0).tolist()
+            plot = self._line_series(xs=x, ys=[mean], keys=["mean"], title=f"{name}: {axes[1]}", xname=axes[0])
+            self._run.log({f"curves/{name}": plot})
 
 
 class Guarded:

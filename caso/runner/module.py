@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from caso.runner.errors import describe, printable
-from caso.runner.explaining import constant_columns, explain, figures, finish_maps, halve_on_failure, make_explainer
+from caso.runner.explaining import constant_columns, halve_on_failure
 from caso.runner.loading import Batch, Group
+from caso.runner.methods import Explained, Method, make_method
+from caso.runner.scoring import Scorer, make_metrics
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +29,8 @@ class Sink(Protocol):
     ) -> None:
         """Take the rows of the image at a place in the data set, one for each setting, with their maps."""
 
-    def finish(self) -> None:
-        """Finish the batch whose images have come."""
+    def finish(self, definitions: dict[str, Any]) -> None:
+        """Finish the batch whose images have come; `definitions` says what their scores are."""
 
 
 class ExplainModule(pl.LightningModule):
@@ -66,14 +68,16 @@ class ExplainModule(pl.LightningModule):
         self.class_names = class_names
         self.images_ahead = images_ahead
         self.sink = sink
-        self.explainer: Any = None
+        self.method: Method | None = None
+        self.scorer: Scorer | None = None
         self._constant = constant_columns(cfg, model_name)
         self._told_range = False
         self._told_curvature = False
 
     def on_predict_start(self) -> None:
-        """Make the explainer of the network as it will run."""
-        self.explainer = make_explainer(self.cfg, self.network, self.images_ahead)
+        """Make the method and the metrics, with the network as it will run."""
+        self.method = make_method(self.cfg, self.network, self.images_ahead)
+        self.scorer = Scorer(make_metrics(self.cfg), self.network, self.method)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
         """Explain a batch; returns nothing, so that memory does not grow with the data set."""
@@ -84,13 +88,15 @@ class ExplainModule(pl.LightningModule):
             # Lightning predicts without gradients, which are all that matters here.
             with torch.enable_grad():
                 self._explain_group(group)
-        self.sink.finish()
+        assert self.scorer is not None
+        self.sink.finish(self.scorer.definitions)
 
     def _explain_group(self, group: Group) -> None:
         self._check_range(group.pixels)
         # The first batch's time is not that of capturing the network. What fails here fails again for each image.
+        assert self.method is not None
         with contextlib.suppress(Exception):
-            self.explainer.prepare(group.pixels)
+            self.method.prepare(group.pixels)
         if self.by_label:
             for number, name, label in zip(group.numbers, group.ids, group.labels, strict=True):
                 if label is None:
@@ -100,7 +106,7 @@ class ExplainModule(pl.LightningModule):
             if not group.ids:
                 return
         start = time.perf_counter()
-        parts = halve_on_failure(lambda first, pixels: self._solve(first, pixels, group.labels), group.pixels)
+        parts = halve_on_failure(lambda first, pixels: self._solve(first, pixels, group), group.pixels)
         seconds = (time.perf_counter() - start) / len(group.ids)
         for first, pixels, result in parts:
             for place in range(len(pixels)):
@@ -113,23 +119,27 @@ class ExplainModule(pl.LightningModule):
                 else:
                     self._deliver(group, first + place, result, place, seconds)
 
-    def _solve(self, first: int, pixels: Tensor, labels: list[int | None]) -> list[tuple[Any, NDArray[Any]]]:
-        """Explain images and bring the maps to the host; an explanation and its maps for each setting."""
-        own = [label for label in labels[first : first + len(pixels)] if label is not None]
-        explanations = explain(self.explainer, self.cfg, pixels, own if self.by_label else self.target)
-        if explanations[0].evidence and not self._told_curvature and self.cfg.order.name == "second":
+    def _solve(self, first: int, pixels: Tensor, group: Group) -> list[tuple[Explained, NDArray[Any]]]:
+        """Explain images, score the maps and bring them to the host; a result and its maps for each setting."""
+        assert self.method is not None
+        assert self.scorer is not None
+        here = slice(first, first + len(pixels))
+        own = [label for label in group.labels[here] if label is not None]
+        results = self.method.explain(pixels, own if self.by_label else self.target, group.ids[here])
+        if results[0].evidence and not self._told_curvature and self.cfg.order.name == "second":
             self._told_curvature = True
-            log.info("curvature: %s (%s)", explanations[0].curvature, explanations[0].evidence)
-        return [(e, finish_maps(self.cfg, e.maps.detach(), pixels).cpu().numpy()) for e in explanations]
+            log.info("curvature: %s (%s)", results[0].rows[0]["curvature"], results[0].evidence)
+        self.scorer.score(pixels, results)
+        return [(result, result.maps.cpu().numpy()) for result in results]
 
     def _deliver(
-        self, group: Group, in_group: int, result: list[tuple[Any, NDArray[Any]]], place: int, seconds: float
+        self, group: Group, in_group: int, result: list[tuple[Explained, NDArray[Any]]], place: int, seconds: float
     ) -> None:
         rows: list[dict[str, Any]] = []
         maps: list[NDArray[Any] | None] = []
         name, label = group.ids[in_group], group.labels[in_group]
-        for explanation, attributions in result:
-            row = self._constant | figures(explanation, place) | {"image": name, "seconds": seconds, "message": ""}
+        for explained, attributions in result:
+            row = self._constant | explained.rows[place] | {"image": name, "seconds": seconds, "message": ""}
             row["target_name"] = self._class_name(row["target"])
             row["predicted_name"] = self._class_name(row["predicted"])
             if label is not None:

@@ -95,7 +95,10 @@ class Follower:
                     if not line.endswith(b"\n"):
                         break  # being written, or its process was killed while it wrote
                     self._read[path.name] = self._read.get(path.name, 0) + len(line)
-                    entry = json.loads(line)
+                    try:
+                        entry = json.loads(line)
+                    except ValueError:  # damaged: it does not count, and its batch is computed again
+                        continue
                     if entry["batch"] not in self._batches:
                         self._batches.add(entry["batch"])
                         yield Finished(entry["batch"], entry["rows"])
@@ -117,4 +120,3 @@ def read_map(directory: Path, place: str) -> NDArray[Any]:
     with (directory / PARTS / Path(name).name).open("rb") as file:
         file.seek(int(offset))
         return decode(file.read(int(length)))
-

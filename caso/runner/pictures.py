@@ -35,7 +35,10 @@ def panel(rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: T
     title = f"{first['image']}: {first['predicted_name']} {first['confidence']:.3f}"
     if first["target"] != first["predicted"]:
         title += f", explained: {first['target_name']}"
-    method = "CAFO" if first["order"] == "first" else "CASO"
+    if first["status"] == "computed":  # by a method without a solver
+        details = f"{first['explainer'].replace('_', ' ')}  sparsity {first['sparsity']:.3f}"
+        return Panel(pixels, [pairs[0][1]], [""], title, details)
+    method = str(first["explainer"]).upper()
     if len(pairs) == 1:
         details = (
             f"{method}  lambda1 {first['lambda1']:.2g}  sparsity {first['sparsity']:.3f}"

@@ -9,7 +9,8 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from caso.runner.errors import ConfigError
+from caso.runner.errors import ConfigError, describe
 from caso.runner.parts import PARTS, finished_batches
 
 PLAN = "run.json"
@@ -96,7 +97,7 @@ def make_plan(directory: Path, cfg: DictConfig, ids: Sequence[str], batch_size: 
         OmegaConf.save(cfg, directory / CONFIG, resolve=True)
         write_json(path, content | {"overrides": list(overrides)})
         return Plan(len(ids), batch_size)
-    before = json.loads(path.read_text(encoding="utf-8"))
+    before = _read(path)
     for key, (now, then) in _differences(settings, before["settings"]).items():
         if not key.startswith(_WITHOUT_EFFECT):
             held = f"{directory} holds results with {key}={_shown(then)}; use another directory"
@@ -112,7 +113,7 @@ def make_plan(directory: Path, cfg: DictConfig, ids: Sequence[str], batch_size: 
 
 def read_plan(directory: Path) -> Plan:
     """Read the plan that `make_plan` left."""
-    content = json.loads((directory / PLAN).read_text(encoding="utf-8"))
+    content = _read(directory / PLAN)
     return Plan(content["count"], content["batch_size"])
 
 
@@ -125,15 +126,33 @@ def stored_overrides(directory: Path) -> list[str]:
     path = directory / PLAN
     if not path.is_file():
         raise ConfigError("resume", directory, f"no run was begun there (it has no {PLAN})")
-    return [str(override) for override in json.loads(path.read_text(encoding="utf-8"))["overrides"]]
+    return [str(override) for override in _read(path)["overrides"]]
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file that people read, whole or not at all."""
     text = json.dumps(content, indent=2, default=str) + "\n"
+    with whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Write a file whole or not at all: what is written to the path given replaces the file at the end."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-    temporary.replace(path)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {key: content[key] for key in ("settings", "images", "count", "batch_size", "overrides")}
+    except (ValueError, TypeError, KeyError) as error:
+        raise ConfigError("hydra.run.dir", path.parent, f"{path.name} there is damaged ({describe(error)})") from error
 
 
 def _differences(now: Any, then: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:

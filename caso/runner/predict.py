@@ -9,9 +9,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from numpy.typing import NDArray
 from omegaconf import DictConfig
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -24,8 +24,9 @@ from caso.runner.models.classifier import Classifier
 from caso.runner.module import ExplainModule
 from caso.runner.parts import PartWriter, finished_batches
 from caso.runner.pictures import panel, write_picture
-from caso.runner.plan import Plan
+from caso.runner.plan import Plan, write_json
 from caso.runner.processes import Process
+from caso.runner.store import DEFINITIONS
 from caso.runner.targets import align_labels, resolve, wants_label
 
 log = logging.getLogger(__name__)
@@ -138,6 +139,7 @@ class _Sink:
         self.share = share
         self.writer = PartWriter(share.directory)
         self._rows: dict[int, list[dict[str, Any]]] = {}
+        self._defined = False
 
     def take(
         self, place: int, rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor | None
@@ -147,8 +149,11 @@ class _Sink:
         kept = ["" if attribution is None else self.writer.keep(attribution) for attribution in maps]
         self._rows[place] = [row | {"map": where, "picture": picture} for row, where in zip(rows, kept, strict=True)]
 
-    def finish(self) -> None:
-        """Finish the batch whose images have come."""
+    def finish(self, definitions: dict[str, Any]) -> None:
+        """Finish the batch whose images have come; `definitions` says what their scores are."""
+        if definitions and not self._defined:
+            write_json(self.share.directory / DEFINITIONS, definitions)
+            self._defined = True
         batch = min(self._rows) // self.share.plan.batch_size
         self.writer.commit(batch, [row for _, rows in sorted(self._rows.items()) for row in rows])
         self._rows = {}

@@ -99,18 +99,20 @@ class Meeting:
 
     def __init__(self, process: Process) -> None:
         """Connect the processes."""
-        import torch.distributed  # takes seconds, which `--help` should not wait for
+        # They take seconds to import, which `--help` should not wait for.
+        from torch.distributed import PrefixStore  # type: ignore[attr-defined]
+        from torch.distributed.rendezvous import rendezvous
 
         if "MASTER_ADDR" not in os.environ:
-            from pytorch_lightning.plugins.environments import SLURMEnvironment
+            from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 
             nodes = os.environ.get("SLURM_NODELIST", "127.0.0.1")
             os.environ["MASTER_ADDR"] = SLURMEnvironment.resolve_root_node_address(nodes)
         os.environ.setdefault("MASTER_PORT", str(10_000 + int(os.environ.get("SLURM_JOB_ID", 0)) % 20_000))
         address = f"env://?rank={process.rank}&world_size={process.world}"
-        store, _, _ = next(torch.distributed.rendezvous(address, timeout=timedelta(minutes=10)))
+        store, _, _ = next(rendezvous(address, timeout=timedelta(minutes=10)))
         store.set_timeout(timedelta(days=30))  # the first process may be long in one job of a sweep
-        self._store = torch.distributed.PrefixStore(f"caso/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+        self._store = PrefixStore(f"caso/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
         self._process = process
         self._count = 0
 

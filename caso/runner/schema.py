@@ -170,6 +170,8 @@ class Config:
     model: Any = MISSING
     dataset: Any = MISSING
     order: Any = MISSING
+    explainer: Any = MISSING
+    metrics: Any = MISSING
     regularization: Any = MISSING
     solver: Any = MISSING
     trainer: Any = MISSING

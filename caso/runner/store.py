@@ -24,13 +24,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from caso.runner.parts import PARTS, Follower, read_map
-from caso.runner.plan import CONFIG
+from caso.runner.plan import CONFIG, whole
 
 TEXT_COLUMNS = (
     "image",
     "target_name",
     "predicted_name",
     "label_name",
+    "explainer",
     "order",
     "regularization",
     "certificate",
@@ -54,6 +55,7 @@ COLUMNS = (
     "label",
     "label_name",
     "correct",
+    "explainer",
     "order",
     "regularization",
     "lambda1",
@@ -67,6 +69,7 @@ COLUMNS = (
     "certificate",
     "floor",
     "hvps",
+    "gradients",
     "seconds",
     "status",
     "message",
@@ -83,6 +86,7 @@ COLUMNS = (
 )
 RESULTS = "results.csv"
 SUMMARY = "summary.json"
+DEFINITIONS = "metrics.json"
 _FLAGS = ("correct", "smooth", "times_input", "magnitude")
 _COUNTS = ("target", "predicted", "label", "hvps", "seed")
 
@@ -121,7 +125,7 @@ class Run:
 
     Attributes:
         directory: Where it lies.
-        table: A row per image and setting; the columns are :data:`COLUMNS`.
+        table: A row per image and setting; the columns are :data:`COLUMNS`, then one a metric.
         maps: The maps by image id.
     """
 
@@ -137,6 +141,24 @@ class Run:
         from omegaconf import OmegaConf
 
         return OmegaConf.load(self.directory / CONFIG)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What the scores are: each metric's definition, with parameters, direction and source; empty without any."""
+        path = self.directory / DEFINITIONS
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+    def curves(self, metric: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        """A metric's curves: where they were taken, ``[S]``, and their values, ``[rows, S]``, NaN where there are none.
+
+        Raises:
+            KeyError: If the run has no curves of this metric.
+        """
+        x = np.asarray(self.metrics[metric]["x"], dtype=float)
+        missing = [float("nan")] * len(x)
+        batches = sorted(Follower(self.directory).poll(), key=lambda one: one.batch)
+        values = [row.get("curves", {}).get(metric, missing) for one in batches for row in one.rows]
+        return x, np.asarray(values, dtype=float).reshape(-1, len(x))
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -165,7 +187,9 @@ def load_run(path: str | Path) -> Run:
 
 def _read_table(directory: Path) -> pd.DataFrame:
     batches = sorted(Follower(directory).poll(), key=lambda one: one.batch)
-    table = pd.DataFrame([row for one in batches for row in one.rows], columns=list(COLUMNS), dtype=object)
+    rows = [row | row.get("scores", {}) for one in batches for row in one.rows]
+    scores = dict.fromkeys(name for row in rows for name in row.get("scores", {}))
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *scores], dtype=object)
     for column in table.columns:
         if column in TEXT_COLUMNS:
             table[column] = table[column].fillna("")
@@ -181,4 +205,5 @@ def _read_table(directory: Path) -> pd.DataFrame:
 def write_table(run: Run) -> None:
     """Write the table for people and other programs."""
     # File names that are no valid text must survive the way to the table.
-    run.table.to_csv(run.directory / RESULTS, index=False, encoding="utf-8", errors="surrogateescape")
+    with whole(run.directory / RESULTS) as path:
+        run.table.to_csv(path, index=False, encoding="utf-8", errors="surrogateescape")

@@ -1,9 +1,11 @@
 """Sweeps: one table over all jobs at the end."""
 
 import json
+import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
@@ -11,9 +13,14 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from caso.runner.comparison import COMPARISON, compare, draw_comparison, print_scores, write_scores
+from caso.runner.errors import describe
+from caso.runner.parts import PARTS
 from caso.runner.processes import from_outside
-from caso.runner.store import SUMMARY
+from caso.runner.store import SUMMARY, load_run
 from caso.runner.tables import make_console, print_sweep
+
+log = logging.getLogger(__name__)
 
 SWEEP = "sweep.csv"
 _FIGURES = (
@@ -54,14 +61,47 @@ class SweepTable(Callback):
     It reads what the jobs left in their directories, and so works with every launcher.
     """
 
+    directory: ClassVar[Path | None] = None
+    """Of the sweep that this process began last."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Remember the directory: the jobs may run in other processes."""
+        type(self).directory = Path(config.hydra.sweep.dir).absolute()
+
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Gather, write and print."""
-        directory = Path(config.hydra.sweep.dir).absolute()
-        outside = from_outside()
-        jobs = gather(directory)
-        if not jobs.empty and (outside is None or outside.leads):
+        show(Path(config.hydra.sweep.dir).absolute())
+
+
+def show(directory: Path) -> None:
+    """Write and print a sweep's table, in one process."""
+    outside = from_outside()
+    jobs = gather(directory)
+    if not jobs.empty and (outside is None or outside.leads):
+        print_sweep(jobs, make_console(), directory)
+        try:
             jobs.to_csv(directory / SWEEP, index=False)
-            print_sweep(jobs, make_console(), directory)
+            show_comparison(
+                directory, [(str(j["overrides"]), directory / j["directory"]) for j in jobs.to_dict("records")]
+            )
+        except OSError as error:
+            log.error("%s cannot be written: %s", directory, describe(error))
+
+
+def show_comparison(directory: Path, jobs: Sequence[tuple[str, Path]]) -> None:
+    """Write, draw and print the scores of several runs side by side, where they have any.
+
+    Args:
+        directory: Where the table and the figure go.
+        jobs: Names and directories of runs.
+    """
+    present = [(name.replace("explainer=", "") or path.name, path) for name, path in jobs if (path / PARTS).is_dir()]
+    runs = [(name, load_run(path)) for name, path in present]
+    table = compare(runs)
+    if len(table):
+        write_scores(table, directory, COMPARISON)
+        draw_comparison(table, directory / f"{COMPARISON}.png")
+        print_scores(table, make_console())
 
 
 def gather(directory: Path) -> pd.DataFrame:

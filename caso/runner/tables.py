@@ -39,7 +39,7 @@ def summarize(table: pd.DataFrame) -> dict[str, Any]:
         **median,
         "worst_kkt_residual": _finite(good["kkt_residual"].max()),
         "median_hvps": _finite(good["hvps"].astype(float).median()),
-        "not_converged": int((~good["status"].isin(("converged", "floor"))).sum()),
+        "not_converged": int((~good["status"].isin(("converged", "floor", "computed"))).sum()),
     }
 
 

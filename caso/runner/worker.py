@@ -70,6 +70,7 @@ def _end_with_parent() -> None:
 
 def _log_to(directory: Path, *, speaks: bool) -> None:
     """Log as the run does: to its log file, and to the terminal what only one process should say."""
+    logging.raiseExceptions = False  # as in `caso.runner.app`
     logger = logging.getLogger("caso")
     logger.setLevel(logging.DEBUG)
     file = logging.FileHandler(directory / "caso.log", encoding="utf-8", errors="backslashreplace")

@@ -1,6 +1,5 @@
 """Runs in several processes: started here, by torchrun on one node and on two, or by srun; and processes that die."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -75,13 +74,11 @@ def test_the_results_are_those_of_one_process(
 
 def test_under_srun(tmp_path: Path) -> None:
     slurm = {"SLURM_JOB_ID": "12345", "SLURM_NTASKS": "2", "SLURM_JOB_NAME": "explain", "SLURM_NODELIST": "localhost"}
-    tasks = [
-        program.start(
-            tmp_path, *TINY, "dataset=crops", "dataset.n=9", **slurm, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank),
-            MASTER_PORT=str(12000 + os.getpid() % 9000),
-        )  # fmt: skip
-        for rank in range(2)
-    ]
+    slurm["MASTER_PORT"] = str(free_port())
+    tasks = []
+    for rank in range(2):
+        place = {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)}
+        tasks.append(program.start(tmp_path, *TINY, "dataset=crops", "dataset.n=9", **slurm, **place))
     out = [ended(task) for task in tasks]
     assert "results: " in out[0]
     assert out[1] == ""

@@ -111,7 +111,9 @@ def test_a_run_goes_on_with_other_processes(tmp_path: Path, uninterrupted: Path)
     same_but_model(tmp_path / "run", uninterrupted)
 
 
-@pytest.mark.parametrize(("number", "code", "word"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")])
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
+)
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_signal_ends_a_run_in_order(tmp_path: Path, number: int, code: int, word: str, processes: int) -> None:
     arguments = (*slow(tmp_path / "slow.py"), "trainer=ddp_cpu", f"trainer.devices={processes}", "hydra.run.dir=run")
