@@ -1,4 +1,4 @@
-"""Scores in short, for one run and for the methods of a sweep: tables for reading, papers and programs, and a figure."""
+"""Scores in short, of one run and of a sweep's methods: tables for reading, papers and programs, and a figure."""
 
 from collections.abc import Sequence
 from pathlib import Path

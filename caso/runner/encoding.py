@@ -1,8 +1,9 @@
 """Maps as bytes: arrays in numpy's own format, and sparse maps without their zeros.
 
 A dense map is one array in numpy's ``.npy`` format. A sparse one is three, one after the other: its shape (integers,
-which tells it from a dense one), which entries are not zero (a bit an entry, compressed by zlib), and their values. Both
-are exact. What this saves, and how fast it reads, is in ``docs/results.md``; ``scripts/measure_store.py`` measures it.
+which tells it from a dense one), which entries are not zero (a bit an entry, compressed by zlib), and their values.
+Both are exact. What this saves, and how fast it reads, is in ``docs/results.md``; ``scripts/measure_store.py`` measures
+it.
 """
 
 import io

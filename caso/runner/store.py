@@ -87,6 +87,7 @@ COLUMNS = (
 RESULTS = "results.csv"
 SUMMARY = "summary.json"
 DEFINITIONS = "metrics.json"
+_TEXT = pd.StringDtype("python")  # the only type that holds, and groups by, file names that are no valid text
 _FLAGS = ("correct", "smooth", "times_input", "magnitude")
 _COUNTS = ("target", "predicted", "label", "hvps", "seed")
 
@@ -192,7 +193,7 @@ def _read_table(directory: Path) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=[*COLUMNS, *scores], dtype=object)
     for column in table.columns:
         if column in TEXT_COLUMNS:
-            table[column] = table[column].fillna("")
+            table[column] = table[column].fillna("").astype(_TEXT)
         elif column in _FLAGS:
             table[column] = table[column].astype("boolean")
         elif column in _COUNTS:
