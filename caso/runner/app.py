@@ -76,7 +76,7 @@ def main(config_dir: Path) -> int:
             raise
         if type(error).__module__.split(".")[0] in ("joblib", "submitit"):
             return _launcher_failed(error)
-        if isinstance(error, OSError):  # jobs' own are dealt with there: it is Hydra that cannot make the directory
+        if isinstance(error, OSError) and error.errno is not None:  # not from jobs: Hydra cannot make the directory
             print(f"the run's directory cannot be written: {describe(error)}", file=sys.stderr)
             return 1 if error.errno in _NO_ROOM else MISTAKE
         overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
