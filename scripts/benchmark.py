@@ -1,6 +1,7 @@
 """Cost of CAFO and CASO maps in units of one gradient, beside the paper's algorithm and Captum's methods.
 
     python scripts/benchmark.py --quick
+    python scripts/benchmark.py --overhead
     python scripts/benchmark.py --models resnet50 --batches 1,8,64 --output benchmark.json
 
 The unit is one forward pass and one backward pass to the pixels of the network as a user has it: in eval mode, not
@@ -24,6 +25,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from benchmarks import overhead
 from benchmarks.networks import NAMES, load
 from benchmarks.run import measure, set_up_seconds
 
@@ -38,6 +40,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--weights", help="a state dict for resnet50 (torch's cache, or random weights)")
     parser.add_argument("--threads", type=int, help="CPU threads (torch's default)")
     parser.add_argument("--quick", action="store_true", help="three photographs, without the paper's algorithm")
+    parser.add_argument("--overhead", action="store_true", help="instead: the whole program beside a bare loop")
     parser.add_argument("--output", type=Path, default=Path("benchmark.json"), help="JSON file to write")
     chosen = parser.parse_args()
     chosen.models = chosen.models.split(",")
@@ -144,6 +147,11 @@ def main() -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=150)
+    if chosen.overhead:
+        records = overhead.measure(images=8 if chosen.quick else 24, batch=4)
+        console.print(overhead.table(records))
+        overhead.write(records, chosen.output)
+        return
     records = []
     for name in chosen.models:
         weights = chosen.weights if name == "resnet50" else None

@@ -1,7 +1,7 @@
 """A tiny network for measurements of the program around it: ``model=python model.entry=tiny_network:make``.
 
-Two environment variables serve measurements: ``TINY_PAUSE`` is the seconds that reading an image takes longer, and
-``TINY_READ`` a file that gets a byte for each image that is read.
+Environment variables serve measurements: ``TINY_PAUSE`` is the seconds that reading takes longer, ``TINY_READ``
+a file that gets a byte for each image that is read, ``TINY_SIZE`` the height and width of images.
 """
 
 import os
@@ -16,12 +16,13 @@ NAMES = ("one", "two", "three", "four")
 
 
 def preprocess(image: Image.Image) -> Tensor:
-    """Give an image as pixels ``[3, 10, 12]``."""
+    """Give an image as pixels ``[3, 12, 12]``, or of another size."""
     time.sleep(float(os.environ.get("TINY_PAUSE", "0")))
     if path := os.environ.get("TINY_READ"):
         with open(path, "ab") as file:
             file.write(b".")
-    return pil_to_tensor(image.convert("RGB").resize((12, 10))) / 255
+    size = int(os.environ.get("TINY_SIZE", "12"))
+    return pil_to_tensor(image.convert("RGB").resize((size, size))) / 255
 
 
 def network() -> nn.Module:
@@ -32,8 +33,9 @@ def network() -> nn.Module:
         nn.ReLU(),
         nn.Conv2d(6, 6, 3, stride=2),
         nn.ReLU(),
+        nn.AdaptiveAvgPool2d(4),
         nn.Flatten(),
-        nn.Linear(6 * 4 * 5, len(NAMES)),
+        nn.Linear(6 * 4 * 4, len(NAMES)),
     )
     with torch.no_grad():
         for parameter in made.parameters():

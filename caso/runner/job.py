@@ -181,8 +181,9 @@ def _lead(share: Share, world: int, model: str, start: float, *, here: bool) -> 
             console = make_console()
             print_scores(scores(run), console)
             print_run(run, console)
-        except OSError as error:
-            log.error("the table cannot be printed: %s", describe(error))
+        except (OSError, SystemExit) as error:  # rich ends the program where nobody reads any more
+            reason = describe(error) if isinstance(error, OSError) else "nobody reads it"
+            log.error("the table cannot be printed: %s", reason)
             written = False
     return int(summary["failed_images"] > 0 or not written)
 

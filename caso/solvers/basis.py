@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -76,6 +78,13 @@ class Basis:
         self._v, self._hv = self._v[rows], self._hv[rows]
         self.projected = self.projected[rows]
         self.empty, self.asymmetry = self.empty[rows], self.asymmetry[rows]
+
+    def part(self, images: slice) -> Basis:
+        """The subspaces of some images, without copies; not to be grown."""
+        part = copy.copy(self)
+        for name in ("_v", "_hv", "projected", "empty", "asymmetry"):
+            setattr(part, name, getattr(self, name)[images])
+        return part
 
     def curved(self, v: Tensor) -> Tensor:
         """`H v` for `v` `[B, d]` within the subspace: `[B, d]`."""

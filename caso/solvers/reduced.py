@@ -8,6 +8,7 @@ splitting method", 2012.)
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -68,6 +69,13 @@ class ReducedProblem:
         """The Jacobians that steps are taken with, `[B, m, m]`."""
         self.steady = torch.zeros_like(self.convex)
         """Whose last solve needed no new Jacobian, `[B]`: their support hardly changed."""
+
+    def part(self, images: slice) -> ReducedProblem:
+        """The problem of some images, without copies."""
+        part = copy.copy(self)
+        for name in ("gradient", "products", "mix", "signs", "l2", "negative", "convex", "slope", "steady"):
+            setattr(part, name, getattr(self, name)[images])
+        return part
 
     def _at(self, z: Tensor, lambda1: Tensor) -> _State:
         """Evaluate `F`, for all images: leaving some out would copy the products of the others."""

@@ -1,5 +1,6 @@
 """Faults, bad input and misuse that the other files of tests do not try; all of them are listed in docs/faults.md."""
 
+import csv
 import http.server
 import json
 import os
@@ -142,6 +143,7 @@ def test_a_reader_that_goes_away(tmp_path: Path) -> None:
     errors = process.stderr.read()
     process.stderr.close()
     assert process.wait(120) != 0
+    assert "the table cannot be printed: " in errors
     assert "Traceback" not in errors
     assert load_run(tmp_path / "run").summary["status"] == "finished"
 
@@ -360,8 +362,9 @@ def test_file_names_break_neither_terminal_nor_table(cli: Cli) -> None:
     assert ended.code == 0, ended.err
     assert "\x1b[31m" not in ended.out + ended.err
     assert "[bold]x.png" in ended.out
-    table = pd.read_csv(ended.directory / "results.csv", encoding_errors="surrogateescape")
-    assert sorted(table["image"]) == sorted(names) == sorted(load_run(ended.directory).maps)
+    with (ended.directory / "results.csv").open(newline="", errors="surrogateescape") as file:
+        stored = [row["image"] for row in csv.DictReader(file)]
+    assert sorted(stored) == sorted(names) == sorted(load_run(ended.directory).maps)
     pictures = [path.name for path in (ended.directory / "pictures").iterdir()]
     assert all(re.fullmatch(r"\d{6}\.png", name) for name in pictures)
 

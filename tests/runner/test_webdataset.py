@@ -16,10 +16,13 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
+from caso.runner import load_run
 from caso.runner.datasets import Samples, find_samples
 from caso.runner.datasets.shards import expand_braces
 from caso.runner.errors import ConfigError
 from caso.runner.images import UnreadableImageError
+from tests.runner import program
+from tests.runner.networks import TINY
 
 ODD = ["coffee (1).png", "a#b%20c.png", "été\n☕.png", "-x'\".png", "\udcff.png", "a.b.png", "a.c.png", "deep/er/x.png"]
 
@@ -201,3 +204,20 @@ def test_a_list_of_members_is_kept_until_the_file_changes(tmp_path: Path) -> Non
     assert found(tmp_path, str(path)).ids == ["x/a.png"]
     shard(path, {"a.png": png(), "b.png": png()})
     assert found(tmp_path, str(path)).ids == ["x/a.png", "x/b.png"]
+
+
+def test_two_processes_explain_each_sample_once(tmp_path: Path) -> None:
+    for number in range(3):
+        members = {f"{i:03d}.png": png((60 * number, 30 * i, 99), (20, 20)) for i in range(7)}
+        if number == 1:
+            members["003.png"] = b"no picture"
+        shard(tmp_path / f"shard-{number}.tar", members)
+    options = ("dataset=webdataset", f"dataset.path='{tmp_path}/shard-*.tar'", f"dataset.cache={tmp_path}/cache")
+    ended = program.run(tmp_path, *TINY, *options, "trainer=ddp_cpu", "batch_size=2", "hydra.run.dir=run")
+    assert ended.returncode == 1, ended.stderr
+    table = load_run(tmp_path / "run").table
+    assert len(table) == table["image"].nunique() == 21
+    assert len(list((tmp_path / "run" / "parts").glob("*.jsonl"))) == 2
+    failed = table[table["status"] != "converged"]
+    assert failed["status"].tolist() == ["unreadable"]
+    assert failed["image"].str.contains("003").all()
