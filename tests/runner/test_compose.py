@@ -8,11 +8,14 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 
+from caso.metrics import FAMILIES, METRICS
 from caso.runner.checks import FIRST_ORDER_SOLVERS, SECOND_ORDER_SOLVERS, check, resolve_solver
 from caso.runner.datasets import DATASETS
 from caso.runner.loggers import LOGGERS
+from caso.runner.methods import EXPLAINERS
 from caso.runner.models import MODELS
 from caso.runner.schema import Config, register
+from caso.runner.scoring import make_metrics
 from tests.conftest import CONF
 
 CHOICES = sorted(path.relative_to(CONF) for path in CONF.glob("*/*.yaml"))
@@ -27,6 +30,7 @@ WITH = {
     "dataset=huggingface": ["dataset.root=there"],
     "dataset=torchvision": ["dataset.name=SVHN"],
     "dataset=webdataset": ["dataset.path=there"],
+    "explainer=stored": ["explainer.path=there"],
     "solver=krylov": ["order=second"],
 }
 
@@ -43,7 +47,20 @@ def test_every_choice_composes_and_passes_the_checks(path: Path) -> None:
     cfg = composed(choice, *WITH.get(choice, []))
     check(cfg)
     if path.parent.name != "experiment":
-        assert path.parent.name == "trainer" or cfg[path.parent.name].name
+        assert path.parent.name == "trainer" or "name" in cfg[path.parent.name] or "names" in cfg.metrics
+
+
+def test_metrics_files_name_metrics_and_parameters_that_exist() -> None:
+    for path in (CONF / "metrics").glob("*.yaml"):
+        cfg = composed(f"metrics={path.stem}")
+        metrics = make_metrics(cfg)
+        wanted = FAMILIES.get(path.stem, tuple(METRICS) if path.stem == "all" else ())
+        assert [metric.name for metric in metrics] == list(wanted)
+        assert set(map(str, cfg.metrics)) <= {"names", *wanted}
+
+
+def test_every_explainer_has_its_file() -> None:
+    assert {path.stem for path in (CONF / "explainer").glob("*.yaml")} == set(EXPLAINERS)
 
 
 def test_an_experiments_values_hold_and_the_command_line_has_the_last_word() -> None:
