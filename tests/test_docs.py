@@ -15,8 +15,8 @@ from omegaconf import OmegaConf
 import caso
 from caso.runner import sweep
 from caso.runner.checks import check
-from caso.runner.schema import register
 from caso.runner.parts import PartWriter
+from caso.runner.schema import register
 from caso.runner.store import COLUMNS
 from caso.solvers import solution
 from tests import networks
