@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test test-all lint bench clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -25,6 +25,9 @@ demo: $(STAMP)  ## Explain the embedded photographs: certified second-order maps
 
 test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest
+
+test-all: $(STAMP)  ## Run the slow tests, too
+	$(BIN)/python -m pytest -m "slow or not slow"
 
 lint: $(STAMP)  ## Check style, docstrings and types
 	$(BIN)/ruff check .

@@ -65,6 +65,7 @@ def wait():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_a_job_whose_process_dies_is_listed(tmp_path: Path, launcher: str) -> None:
     (tmp_path / "dying.py").write_text(DYING)
@@ -78,6 +79,7 @@ def test_a_job_whose_process_dies_is_listed(tmp_path: Path, launcher: str) -> No
     assert "killed" in pd.read_csv(tmp_path / "sweep" / "sweep.csv")["status"].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_sweep_and_its_jobs(tmp_path: Path, number: int, code: int) -> None:
     (tmp_path / "dying.py").write_text(DYING)
@@ -113,6 +115,7 @@ def processes_in(directory: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_with_its_launcher(tmp_path: Path) -> None:
     arguments = ("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=1", *TINY, "dataset.names=[moon]")
     assert program.run(tmp_path, *arguments, "lambda1=1e-4,1e-3", "hydra.sweep.dir=sweep").returncode == 0

@@ -57,7 +57,14 @@ def by_two_nodes(directory: Path, arguments: list[str]) -> str:
 
 @pytest.mark.parametrize(
     ("start", "images"),
-    [(by_workers, 1), (by_workers, 50), (by_torchrun, 1), (by_torchrun, 3), (by_two_nodes, 3), (by_two_nodes, 50)],
+    [
+        pytest.param(by_workers, 1, marks=pytest.mark.slow),
+        (by_workers, 50),
+        pytest.param(by_torchrun, 1, marks=pytest.mark.slow),
+        (by_torchrun, 3),
+        (by_two_nodes, 3),
+        pytest.param(by_two_nodes, 50, marks=pytest.mark.slow),
+    ],
 )
 def test_the_results_are_those_of_one_process(
     cli: Cli, tmp_path: Path, start: Callable[[Path, list[str]], str], images: int

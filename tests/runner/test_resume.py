@@ -46,7 +46,7 @@ def slow(file: Path, seconds: float = 0.05) -> tuple[str, ...]:
     return ("model=python", "model.entry=slow:make", *CROPS[2:])
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(
     tmp_path: Path, uninterrupted: Path, processes: int
 ) -> None:
@@ -101,6 +101,7 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_other_processes(tmp_path: Path, uninterrupted: Path) -> None:
     arguments = (*slow(tmp_path / "slow.py"), "hydra.run.dir=run")
     process = program.start(tmp_path, *arguments)
@@ -114,7 +115,7 @@ def test_a_run_goes_on_with_other_processes(tmp_path: Path, uninterrupted: Path)
 @pytest.mark.parametrize(
     ("number", "code", "word"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
 )
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_signal_ends_a_run_in_order(tmp_path: Path, number: int, code: int, word: str, processes: int) -> None:
     arguments = (*slow(tmp_path / "slow.py"), "trainer=ddp_cpu", f"trainer.devices={processes}", "hydra.run.dir=run")
     process = program.start(tmp_path, *arguments)
