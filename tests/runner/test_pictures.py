@@ -7,7 +7,7 @@ from caso.runner.pictures import panel
 def rows_and_maps(sparsities):
     rows = [
         {"image": "a", "predicted": 1, "predicted_name": "cat", "target": 1, "confidence": 0.5, "order": "second"}
-        | {"lambda1": 10.0**-i, "sparsity": s, "kkt_residual": 1e-4 * i}
+        | {"lambda1": 10.0**-i, "sparsity": s, "kkt_residual": 1e-4 * i, "explainer": "caso", "status": "converged"}
         for i, s in enumerate(sparsities)
     ]
     return rows, [np.full((3, 4, 4), s) for s in sparsities]
@@ -19,6 +19,12 @@ def test_one_map_has_its_figures_in_the_caption() -> None:
     assert "lambda1 1" in content.details
     assert "sparsity 0.250" in content.details
     assert "residual 0.0e+00" in content.details
+
+
+def test_a_method_without_a_solver_has_its_name_in_the_caption() -> None:
+    rows, maps = rows_and_maps([0.25])
+    rows[0] |= {"explainer": "integrated_gradients", "status": "computed"}
+    assert panel(rows, maps, torch.zeros(3, 4, 4)).details == "integrated gradients  sparsity 0.250"
 
 
 def test_a_class_that_was_asked_for_is_named() -> None:
