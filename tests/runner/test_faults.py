@@ -45,7 +45,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_full_disk(small_disk: Path, processes: int) -> None:
     arguments = (*MANY, "trainer=ddp_cpu", f"trainer.devices={processes}", f"hydra.run.dir={small_disk}/run")
     full = program.run(small_disk.parent, *arguments)
@@ -266,7 +266,7 @@ def test_a_network_of_no_use(cli: Cli, entry: str, status: str, words: str) -> N
     assert (table["message"] != "").all()
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_code_of_the_user_that_ends_the_program(tmp_path: Path, processes: int) -> None:
     (tmp_path / "greedy.py").write_text(GREEDY)
     entries = ["stop", "leave"] if processes == 2 else ["stop"]
