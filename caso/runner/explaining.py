@@ -10,6 +10,9 @@ import caso
 from caso.postprocess import magnitude, times_input
 from caso.runner.checks import resolve_solver
 
+OWN = ("auto", "cafo", "caso")
+"""The explainers that are the project's own; ``auto`` is the one that ``order`` names."""
+
 
 def make_explainer(cfg: Any, network: nn.Module, images_ahead: int) -> Any:
     """Make the explainer that a checked configuration describes.
@@ -100,7 +103,7 @@ def figures(explanation: Any, place: int) -> dict[str, Any]:
 
 def constant_columns(cfg: Any, model_name: str) -> dict[str, Any]:
     """Collect the columns that are the same in all rows of a run."""
-    own = cfg.explainer.name in ("auto", "cafo", "caso")
+    own = cfg.explainer.name in OWN
     name = {"first": "cafo", "second": "caso"}[cfg.order.name] if own else cfg.explainer.name
     settings = {
         "order": cfg.order.name,

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from caso.baselines import BASELINES, make_baseline
 from caso.objective import sparsity
 from caso.runner.errors import ConfigError, choices
-from caso.runner.explaining import explain, figures, finish_maps, make_explainer
+from caso.runner.explaining import OWN, explain, figures, finish_maps, make_explainer
 
-OWN = ("auto", "cafo", "caso")
 EXPLAINERS = (*OWN, *BASELINES, "stored")
 _EXTENT = 3
 """How many axes a map has."""

@@ -157,8 +157,7 @@ class Run:
         """
         x = np.asarray(self.metrics[metric]["x"], dtype=float)
         missing = [float("nan")] * len(x)
-        batches = sorted(Follower(self.directory).poll(), key=lambda one: one.batch)
-        values = [row.get("curves", {}).get(metric, missing) for one in batches for row in one.rows]
+        values = [row.get("curves", {}).get(metric, missing) for row in _read_rows(self.directory)]
         return x, np.asarray(values, dtype=float).reshape(-1, len(x))
 
     @property
@@ -186,9 +185,14 @@ def load_run(path: str | Path) -> Run:
     return Run(directory)
 
 
-def _read_table(directory: Path) -> pd.DataFrame:
+def _read_rows(directory: Path) -> list[dict[str, Any]]:
+    """Read the rows of all processes, in the images' order."""
     batches = sorted(Follower(directory).poll(), key=lambda one: one.batch)
-    rows = [row | row.get("scores", {}) for one in batches for row in one.rows]
+    return [row for one in batches for row in one.rows]
+
+
+def _read_table(directory: Path) -> pd.DataFrame:
+    rows = [row | row.get("scores", {}) for row in _read_rows(directory)]
     scores = dict.fromkeys(name for row in rows for name in row.get("scores", {}))
     table = pd.DataFrame(rows, columns=[*COLUMNS, *scores], dtype=object)
     for column in table.columns:
