@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
@@ -169,7 +170,8 @@ def _lead(share: Share, world: int, model: str, start: float, *, here: bool) -> 
         finally:
             # However it ended, what there is can be read; a full disk must not hide the reason.
             run = load_run(directory)
-            written = _write(run)
+            scored = scores(run)
+            written = _write(run, scored)
         pictures = [name for name in dict.fromkeys(run.table["picture"]) if name]
         write_contact_sheet(directory, [p for i, p in enumerate(pictures) if on_sheet(i)], len(pictures))
         summary = {"status": "finished", **summarize(run.table), "seconds": time.perf_counter() - start}
@@ -179,7 +181,7 @@ def _lead(share: Share, world: int, model: str, start: float, *, here: bool) -> 
     if sweep_directory() is None:  # a sweep ends with one table over all its jobs
         try:
             console = make_console()
-            print_scores(scores(run), console)
+            print_scores(scored, console)
             print_run(run, console)
         except (OSError, SystemExit) as error:  # rich ends the program where nobody reads any more
             reason = describe(error) if isinstance(error, OSError) else "nobody reads it"
@@ -188,12 +190,12 @@ def _lead(share: Share, world: int, model: str, start: float, *, here: bool) -> 
     return int(summary["failed_images"] > 0 or not written)
 
 
-def _write(run: Run) -> bool:
+def _write(run: Run, scored: pd.DataFrame) -> bool:
     """Write the table, and tell whether that could be done; it can be read without."""
     try:
         if len(run.table):
             write_table(run)
-            write_scores(scores(run), run.directory, SCORES)
+            write_scores(scored, run.directory, SCORES)
     except OSError as error:
         log.error("%s cannot be written: %s; load_run reads the results", RESULTS, describe(error))
         return False
