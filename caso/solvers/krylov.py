@@ -12,7 +12,7 @@ residuals are bounded is in `caso.solvers.path`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -48,13 +48,16 @@ class _Batch:
     """Whether the products so far were finite, `[b]`."""
     frozen: Tensor
     """Whether a map has been recorded, so that `l2` stays what it is and a path is continuous, `[b]`."""
+    residual: Tensor
+    """Of the last map that a product was taken for, `[b]`."""
     z: Tensor
     """Reduced solution of the last value, `[b, m]`, for as long as the basis has not grown."""
 
     def select(self, keep: Tensor) -> None:
         self.basis.select(keep)
-        for name in ("rows", "gradient", "norm", "delta", "l2", "restarts", "settled", "usable", "frozen", "z"):
-            setattr(self, name, getattr(self, name)[keep])
+        for one in fields(self):
+            if one.name != "basis":
+                setattr(self, one.name, getattr(self, one.name)[keep])
 
 
 class KrylovRun:
@@ -84,7 +87,7 @@ class KrylovRun:
         self.batch = _Batch(
             rows, gradient, norm[rows], Basis(gradient), torch.zeros_like(gradient),
             torch.full_like(norm[rows], torch.nan), torch.zeros_like(rows), no, ~no, no.clone(),
-            norm.new_zeros(len(rows), 0),
+            torch.full_like(norm[rows], torch.inf), norm.new_zeros(len(rows), 0),
         )  # fmt: skip
         self.rounding = 16 * torch.finfo(gradient.dtype).eps
         """A part outside the subspace of this share is noise."""
@@ -215,11 +218,14 @@ class KrylovRun:
             # Before the eigenvalue is known to a fraction of lambda2, the reduced problem may have no solution.
             scale = spectrum.largest.abs().clamp_min(0.01 * self.lambda2)
             loose = (_EIGENVALUE_TOLERANCE * scale).clamp(max=0.1 * self.lambda2)
-            vague = pending & ~known & ((spectrum.error > loose) | (self.ended() & (batch.restarts < 2)))
+            # An error at rounding level does not fall any more.
+            falls = spectrum.error > 2 * torch.finfo(batch.delta.dtype).eps * spectrum.largest.abs()
+            unclear = (spectrum.error > loose) & falls
+            vague = pending & ~known & (unclear | (self.ended() & (batch.restarts < 2)))
             clear = pending & ~vague & ~solved
             if bool(clear.any()):
                 self.solve_reduced(lambda1, clear)
-                wrong = clear & ~known & (spectrum.error * norms(batch.delta) / batch.norm > self.tol)
+                wrong = clear & ~known & falls & (spectrum.error * norms(batch.delta) / batch.norm > self.tol)
                 solved, vague = solved | (clear & ~wrong), vague | wrong
             if not bool(vague.any()):
                 return
@@ -257,7 +263,9 @@ class KrylovRun:
         good = pending & (residual <= tol) & (self.known() | (self.spectrum.error * size <= tol))
         floor = self.floor(size)
         near = _FLOOR_REACHED * floor
-        done = good | (pending & (~wanted | (residual <= floor) | ((residual <= near) & (reach <= near))))
+        stuck = (residual <= near) & (reach <= near) & (residual > 0.5 * batch.residual)
+        done = good | (pending & (~wanted | (residual <= floor) | stuck))
+        batch.residual = torch.where(done, torch.inf, torch.where(pending, residual, batch.residual))
         if bool(done.any()):
             ending = torch.where(good, 0, torch.where(residual <= near, 1, 2)).tolist()
             self.solution.maps[batch.rows[done], value[done]] = batch.delta[done]

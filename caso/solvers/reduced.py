@@ -63,6 +63,7 @@ class ReducedProblem:
         self.mix, self.signs = spectrum.mix, spectrum.signs
         self.l2 = lambda2_effective
         self.negative = (-spectrum.values.amin(1)).clamp_min(0)
+        self.strength = spectrum.values.abs().amax(1)
         self.convex = ~(self.signs < 0).any(1)
         eye = torch.eye(self.mix.shape[1], dtype=self.mix.dtype, device=self.mix.device)
         self.slope = eye.repeat(len(gradient), 1, 1)
@@ -73,7 +74,7 @@ class ReducedProblem:
     def part(self, images: slice) -> ReducedProblem:
         """The problem of some images, without copies."""
         part = copy.copy(self)
-        for name in ("gradient", "products", "mix", "signs", "l2", "negative", "convex", "slope", "steady"):
+        for name in ("gradient", "products", "mix", "signs", "l2", "negative", "strength", "convex", "slope", "steady"):
             setattr(part, name, getattr(self, name)[images])
         return part
 
@@ -89,6 +90,10 @@ class ReducedProblem:
         """`f(z) = |z|^2 / 2 - |soft(g + W'z, lambda1)|^2 / (2 l2)`, and its rounding, `[B]`."""
         terms = (state.z**2).sum(1) / 2, norms(state.shrunk) ** 2 / (2 * self.l2)
         return terms[0] - terms[1], 4 * torch.finfo(state.shrunk.dtype).eps * (terms[0] + terms[1])
+
+    def _rounding(self, state: _State) -> Tensor:
+        """What rounding leaves of `|F|` at a solution, `[B]`."""
+        return torch.finfo(state.shrunk.dtype).eps * self.strength.sqrt() * norms(state.shrunk) / self.l2
 
     def _renew(self, state: _State, rows: list[int]) -> None:
         """Set the Jacobians of some images to an element of the generalised Jacobian of `F` at their iterates."""
@@ -110,7 +115,7 @@ class ReducedProblem:
         Args:
             lambda1: `[B]`.
             start: first guess of `z`, `[B, m]`.
-            tolerance: `[B]`; infinite for images that are not to be solved.
+            tolerance: `[B]`; infinite for images that are not to be solved. Below rounding nothing is sought.
 
         Returns:
             `z` `[B, m]` and the maps `[B, d]`; on exhaustion the last ones, whose quality the certificate then tells.
@@ -119,20 +124,21 @@ class ReducedProblem:
         self.steady = torch.ones_like(self.convex)
         usable = self.steady
         for _ in range(_STEPS):
-            left = state.size > tolerance
+            enough = torch.maximum(tolerance, self._rounding(state))
+            left = state.size > enough
             if not bool(left.any()):
                 break
             again = left & usable
             if bool(again.any()):
                 then = self._at(state.z - torch.linalg.solve(self.slope, state.value), lambda1)
-                quick = again & ((then.size <= _QUICK * state.size) | (then.size <= tolerance))
+                quick = again & ((then.size <= _QUICK * state.size) | (then.size <= enough))
                 state, usable = state.updated(then, quick), usable & (quick | ~again)
             left = left & ~usable
             if bool(left.any()):
                 self.steady = self.steady & ~left
                 self._renew(state, torch.nonzero(left)[:, 0].tolist())
                 before = state.size
-                state = self._newton(state, lambda1, tolerance, left)
+                state = self._newton(state, lambda1, enough, left)
                 usable = usable | (left & (state.size <= _QUICK * before))
         return state.z, state.shrunk / self.l2.to(state.shrunk.dtype)[:, None]
 

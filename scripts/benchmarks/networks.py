@@ -26,28 +26,33 @@ def _weights_at_hand(name: str) -> str:
 
 
 def _plausible(network: nn.Module, images: Tensor) -> None:
-    """Give random weights running statistics of the photographs, and logits with a spread of confidences.
+    """Give random weights the photographs' running statistics, and confidences from 0.96 down to 0.12.
 
-    Without this a random network finds all photographs alike, and its Hessian is nothing like a trained one's.
+    A random network finds all photographs alike. Scaling its logits until it does not would make its largest
+    eigenvalues hundreds of times those of a trained one; so the last layer is the smallest one that gives each
+    photograph a class and a confidence of its own.
     """
-    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    for norm in norms:
+    for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
         norm.reset_running_stats()
         norm.momentum = None
-    network.train()
+    head = [m for m in network.modules() if isinstance(m, nn.Linear)][-1]
+    features: list[Tensor] = []
+    handle = head.register_forward_hook(lambda module, inputs, output: features.append(inputs[0].double()))
     with torch.no_grad():
-        network(images)
-        network.eval()
-        head = [m for m in network.modules() if isinstance(m, nn.Linear)][-1]
-        head.bias.zero_()
-        logits = network(images)
-        # The photographs' common part out, then a scale at which half of them are above one half.
-        centred = logits - logits.mean(0)
-        scales = torch.logspace(-3, 4, 400)
-        median = torch.stack([(s * centred).softmax(1).max(1).values.median() for s in scales])
-        scale = scales[int((median - 0.5).abs().argmin())]
-        head.weight.mul_(scale)
-        head.bias.copy_(-scale * logits.mean(0))
+        network.train()(images)
+        features.clear()
+        network.eval()(images)
+        handle.remove()
+        confidences = torch.linspace(0.96, 0.12, len(images), dtype=torch.float64)
+        logits = torch.randn(len(images), head.out_features, dtype=torch.float64)
+        for row, wanted in zip(logits, confidences, strict=True):
+            top = int(row.argmax())
+            row[top] = -torch.inf
+            row[top] = wanted.logit() + row.logsumexp(0)
+        centre, mean = features[0].mean(0), logits.mean(0)
+        weight = (torch.linalg.pinv(features[0] - centre) @ (logits - mean)).mT
+        head.weight.copy_(weight)
+        head.bias.copy_(mean - weight @ centre)
 
 
 def load(name: str, n_photos: int | None, weights: str | None) -> tuple[nn.Module, Tensor, list[str], str]:

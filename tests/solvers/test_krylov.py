@@ -150,3 +150,19 @@ def test_negative_curvature_alone_leaves_lambda2_as_it_is() -> None:
     assert float(result.lambda2_effective[0]) == pytest.approx(2.0, rel=1e-12)
     wanted = reference.caso(reference.gradient(network, image[0], 1), h, 1e-3, 2.0)
     torch.testing.assert_close(result.maps[0].flatten(), wanted, rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [3.0, 10.0, 100.0, 1000.0])
+def test_an_eigenvalue_beyond_the_precision_ends_at_the_floor_in_few_products(scale: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 3, 16, 16, generator=generator)
+    layer = torch.nn.Linear(image.numel(), 30)
+    with torch.no_grad():
+        # Logits of a few units at the image, whatever the scale.
+        layer.weight.copy_(scale * torch.randn(layer.weight.shape, generator=generator))
+        layer.bias.copy_(torch.randn(30, generator=generator) - layer.weight @ image.flatten())
+    result = caso.CASO(torch.nn.Sequential(torch.nn.Flatten(), layer).eval(), lambda1=1e-4, lambda2=1e-3).explain(image)
+    assert float(result.lambda_max[0]) > 1e6 * 1e-3
+    assert result.status == ["floor"]
+    assert int(result.hvps[0]) <= 16
+    assert float(result.kkt_residual[0]) <= 30 * float(result.floor[0])
