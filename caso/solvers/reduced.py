@@ -124,6 +124,9 @@ class ReducedProblem:
         self.steady = torch.ones_like(self.convex)
         usable = self.steady
         for _ in range(_STEPS):
+            left = state.size > tolerance
+            if not bool(left.any()):
+                break
             enough = torch.maximum(tolerance, self._rounding(state))
             left = state.size > enough
             if not bool(left.any()):
