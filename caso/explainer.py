@@ -13,6 +13,7 @@ from caso.curvature import Linearisation
 from caso.explanation import Explanation, PathExplanation
 from caso.memory import Chunks
 from caso.objective import norms, sparsity
+from caso.precision import without_tf32
 from caso.smoothing import noisy_copies, smoothed
 from caso.solvers import SOLVERS, Iteration, Solution, solve
 from caso.solvers.sparsity import solve_for_sparsity
@@ -22,17 +23,9 @@ Target = int | Sequence[int] | Tensor | None
 
 @contextmanager
 def _full_precision(device: torch.device) -> Iterator[None]:
-    """Within, autograd is on and TF32 off: ten bits of mantissa spoil curvature."""
-    with torch.inference_mode(False), torch.enable_grad():
-        if device.type != "cuda":
-            yield
-            return
-        before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-        try:
-            yield
-        finally:
-            torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+    """Within, autograd is on and TF32 off."""
+    with torch.inference_mode(False), torch.enable_grad(), without_tf32(device):
+        yield
 
 
 def require(condition: bool, name: str, value: object, allowed: str) -> None:

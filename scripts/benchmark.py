@@ -2,6 +2,7 @@
 
     python scripts/benchmark.py --quick
     python scripts/benchmark.py --overhead
+    python scripts/benchmark.py --metrics
     python scripts/benchmark.py --models resnet50 --batches 1,8,64 --output benchmark.json
 
 The unit is one forward pass and one backward pass to the pixels of the network as a user has it: in eval mode, not
@@ -25,7 +26,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from benchmarks import overhead
+from benchmarks import overhead, scores
 from benchmarks.networks import NAMES, load
 from benchmarks.run import measure, set_up_seconds
 
@@ -41,6 +42,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="CPU threads (torch's default)")
     parser.add_argument("--quick", action="store_true", help="three photographs, without the paper's algorithm")
     parser.add_argument("--overhead", action="store_true", help="instead: the whole program beside a bare loop")
+    parser.add_argument("--metrics", action="store_true", help="instead: metrics beside bare forward passes")
     parser.add_argument("--output", type=Path, default=Path("benchmark.json"), help="JSON file to write")
     chosen = parser.parse_args()
     chosen.models = chosen.models.split(",")
@@ -151,6 +153,11 @@ def main() -> None:
         records = overhead.measure(images=8 if chosen.quick else 24, batch=4)
         console.print(overhead.table(records))
         overhead.write(records, chosen.output)
+        return
+    if chosen.metrics:
+        records = scores.measure(images=chosen.photos or 8, quick=chosen.quick)
+        console.print(scores.table(records))
+        scores.write(records, chosen.output)
         return
     records = []
     for name in chosen.models:

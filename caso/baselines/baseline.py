@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from caso.memory import Chunks, is_out_of_memory
 from caso.network import evaluation_copy, fingerprint
+from caso.precision import without_tf32
 
 
 @dataclass(kw_only=True, eq=False)
@@ -59,7 +60,7 @@ class Baseline:
         """
         if inputs.dim() != 4 or not len(inputs) or not inputs.is_floating_point():
             raise ValueError(f"inputs of shape {tuple(inputs.shape)}, {inputs.dtype}: must be floats [B, C, H, W]")
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), without_tf32(inputs.device):
             # A copy: what was made in inference mode cannot enter autograd.
             images = inputs.detach().clone().to(torch.promote_types(inputs.dtype, torch.float32))
             network = self._ready(images)

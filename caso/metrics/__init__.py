@@ -1,4 +1,6 @@
-"""Measures of maps: faithfulness, robustness, complexity, sanity. They are given maps and networks, never explainers.
+"""Measures of maps: faithfulness, robustness, complexity, sanity; and of the loss's curvature where the maps were made.
+
+They are given maps and networks, never explainers.
 
 `METRICS` holds every measure by name; its fields are its parameters. Similarities between two maps are plain functions.
 """
@@ -8,11 +10,14 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from caso.metrics.case import Case, Explain, Metric, Network, Score
+from caso.metrics.case import Case, Explain, Network
 from caso.metrics.complexity import Entropy, Gini, MedianDifference, Zeros
 from caso.metrics.flipping import PerturbationCurve, PixelFlipping
 from caso.metrics.infidelity import Infidelity
 from caso.metrics.insertion import Deletion, Insertion
+from caso.metrics.metric import Metric, Score
+from caso.metrics.operators import ClosedFormDifference, GaussNewtonDifference
+from caso.metrics.restricted import RestrictedDistance, RestrictedShare
 from caso.metrics.road import RoadLeastRelevantFirst, RoadMostRelevantFirst
 from caso.metrics.robustness import (
     MaxSensitivity,
@@ -23,6 +28,7 @@ from caso.metrics.robustness import (
 )
 from caso.metrics.sanity import RandomClass, RandomisedLayers
 from caso.metrics.similarity import cosine, jaccard, rank_correlation, topk_overlap
+from caso.metrics.spectrum import LeadingCosine, LeadingShare
 from caso.metrics.statistics import Summary, summarise
 
 __all__ = [
@@ -61,13 +67,19 @@ _ALL: tuple[type[Metric], ...] = (
     MedianDifference,
     RandomisedLayers,
     RandomClass,
+    LeadingShare,
+    LeadingCosine,
+    RestrictedShare,
+    RestrictedDistance,
+    GaussNewtonDifference,
+    ClosedFormDifference,
 )
 
 METRICS: dict[str, type[Metric]] = {metric.name: metric for metric in _ALL}
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     family: tuple(metric.name for metric in _ALL if metric.family == family)
-    for family in ("faithfulness", "robustness", "complexity", "sanity")
+    for family in ("faithfulness", "robustness", "complexity", "sanity", "curvature")
 }
 
 

@@ -1,11 +1,11 @@
-"""What a metric is given, what it gives back, and what every metric states of itself."""
+"""What a metric is given: images with their maps, and what metrics share of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -154,99 +154,17 @@ class Case:
             return images.contiguous(memory_format=torch.channels_last)
         return images
 
+    def share(self, key: object, compute: Callable[[], _T]) -> _T:
+        """Compute something that does not depend on the maps once for all maps of the same images and classes."""
+        key = (key, tuple(self.targets.tolist()))
+        if key not in self._of_images:
+            self._of_images[key] = compute()
+        result: _T = self._of_images[key]
+        return result
+
     def remember(self, key: object, compute: Callable[[], _T]) -> _T:
         """Compute something that several metrics need only once."""
         if key not in self._known:
             self._known[key] = compute()
         result: _T = self._known[key]
         return result
-
-
-@dataclass(frozen=True)
-class Score:
-    """What a metric gives.
-
-    Attributes:
-        values: one an image, `[B]`, float64. NaN where the map is not finite or the network gives NaN; other
-            reasons are stated by the metric.
-        curve: `[B, S]`, float64, where the metric has one.
-        x: where the curve was taken, `[S]`, float64.
-    """
-
-    values: Tensor
-    curve: Tensor | None = None
-    x: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A measure of maps. Its fields are its parameters.
-
-    Class attributes:
-        name: key in `caso.metrics.METRICS`.
-        family: faithfulness, robustness, complexity or sanity.
-        higher_is_better: direction.
-        range: smallest and largest value; None where there is no bound.
-        source: where the definition comes from.
-        sentence: the definition, in a sentence.
-        axes: what the curve's axes show; empty without a curve.
-        needs: what a `Case` must hold beside the maps: "explain", "explain_with".
-    """
-
-    name: ClassVar[str]
-    family: ClassVar[str]
-    higher_is_better: ClassVar[bool]
-    range: ClassVar[tuple[float | None, float | None]] = (0.0, 1.0)
-    source: ClassVar[str]
-    sentence: ClassVar[str]
-    axes: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def passes(self) -> int:
-        """Forward passes an image, at most; without those of the explanations."""
-        return 0
-
-    @property
-    def explanations(self) -> int:
-        """Further maps an image."""
-        return 0
-
-    @property
-    def definition(self) -> dict[str, Any]:
-        """All that is needed to compute the score again; ready for JSON."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {
-            "name": self.name,
-            "sentence": self.sentence,
-            "parameters": {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()},
-            "higher_is_better": self.higher_is_better,
-            "range": list(self.range),
-            "source": self.source,
-            "passes": self.passes,
-            "explanations": self.explanations,
-        }
-
-    def score(self, case: Case) -> Score:
-        """Score every image's map.
-
-        Raises:
-            ValueError: the case lacks what the metric needs.
-        """
-        for need in self.needs:
-            if getattr(case, need) is None:
-                raise ValueError(f"{self.name}: needs the case's {need}, which is None")
-        found = self._score(case)
-        keep = case.finite.to(found.values.device)
-        values = torch.where(keep, found.values.double(), torch.nan)
-        curve = None if found.curve is None else torch.where(keep[:, None], found.curve.double(), torch.nan)
-        return Score(values, curve, found.x)
-
-    def _score(self, case: Case) -> Score:
-        raise NotImplementedError
-
-
-def require(metric: Metric, condition: bool, name: str, allowed: str) -> None:
-    """Raise a ValueError that names the metric, the parameter, its value and what is allowed, unless `condition`."""
-    if not condition:
-        raise ValueError(f"{metric.name}: {name}={getattr(metric, name)!r}: must be {allowed}")

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from caso.metrics.case import Case, Metric, Score, require
+from caso.metrics.case import Case
 from caso.metrics.curves import counts_of_steps, probabilities
+from caso.metrics.metric import Metric, Score, require
 from caso.metrics.ranking import places
 from caso.metrics.substrates import SUBSTRATES
 

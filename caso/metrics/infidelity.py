@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from caso.metrics.case import Case, Metric, Score, require
+from caso.metrics.case import Case
+from caso.metrics.metric import Metric, Score, require
 
 
 @dataclass(frozen=True)

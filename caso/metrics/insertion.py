@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from caso.metrics.case import Case, Metric, Score, require
+from caso.metrics.case import Case
 from caso.metrics.curves import area, counts_of_steps, probabilities
+from caso.metrics.metric import Metric, Score, require
 from caso.metrics.substrates import SUBSTRATES
 
 

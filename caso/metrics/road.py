@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from caso.metrics.case import Case, Metric, Score, require
+from caso.metrics.case import Case
 from caso.metrics.imputation import impute
+from caso.metrics.metric import Metric, Score, require
 
 _SENTENCE = (
     "Mean over the fractions of the softmax probability of the class (measure=probability), or of whether it is still"

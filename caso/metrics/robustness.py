@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from caso.metrics.attack import scaled_noise, topk_attack
-from caso.metrics.case import Case, Metric, Score, require
+from caso.metrics.case import Case
+from caso.metrics.metric import Metric, Score, require
 from caso.metrics.similarity import rank_correlation, topk_overlap
 
 _AUTHORS = "as in the experiments of the authors of Singla et al. 2019, arXiv 1902.00407"

@@ -9,7 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from caso.metrics.case import Case, Metric, Score, require
+from caso.metrics.case import Case
+from caso.metrics.metric import Metric, Score, require
 from caso.metrics.similarity import rank_correlation
 
 _RANK = (

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from caso.baselines import BASELINES, make_baseline
 from caso.objective import sparsity
+from caso.precision import without_tf32
 from caso.runner.errors import ConfigError, choices
 from caso.runner.explaining import OWN, explain, figures, finish_maps, make_explainer
 
-EXPLAINERS = (*OWN, *BASELINES, "stored")
+EXPLAINERS = (*OWN, "smooth_caso", *BASELINES, "stored")
 _EXTENT = 3
 """How many axes a map has."""
 
@@ -61,7 +62,7 @@ def make_method(cfg: Any, network: nn.Module, images_ahead: int) -> Method:
 
 
 def use_explainer(cfg: Any) -> None:
-    """Let ``explainer=cafo`` and ``explainer=caso`` choose the order.
+    """Let ``explainer=cafo`` and ``explainer=caso`` choose the order, and ``explainer=smooth_caso`` smoothing, too.
 
     Raises:
         ConfigError: If there is no such explainer, or settings do not fit it.
@@ -69,7 +70,9 @@ def use_explainer(cfg: Any) -> None:
     name = cfg.explainer.name
     if name not in EXPLAINERS:
         raise ConfigError("explainer", name, f"must be {choices(EXPLAINERS)}")
-    if name in ("cafo", "caso"):
+    if name == "smooth_caso":
+        cfg.explainer.name, cfg.order.name, cfg.smooth = "caso", "second", True
+    elif name in ("cafo", "caso"):
         cfg.order.name = {"cafo": "first", "caso": "second"}[name]
     elif name not in OWN and cfg.regularization.name != "fixed":
         raise ConfigError("regularization", cfg.regularization.name, f"explainer={name} has no lambda1; leave it fixed")
@@ -112,7 +115,7 @@ class _Other:
     def _explained(
         self, pixels: Tensor, target: int | list[int] | None, maps: Callable[[Tensor], Tensor], gradients: float
     ) -> list[Explained]:
-        with torch.no_grad():
+        with torch.no_grad(), without_tf32(pixels.device):
             probabilities = self._network(pixels).double().softmax(1)
         confidence, predicted = probabilities.max(1)
         targets = predicted if target is None else torch.as_tensor(target, device=pixels.device).expand(len(pixels))

@@ -298,3 +298,49 @@ def randomised(network: nn.Module, count: int, seed: int) -> nn.Module:
             draw = torch.randn(parameter.shape, generator=source, dtype=torch.float64)
             parameter.data = (mean + deviation * draw).to(parameter)
     return duplicate
+
+
+def hessian(network: Network, image: Tensor, label: int) -> tuple[Tensor, Tensor]:
+    """Gradient `[d]` and Hessian `[d, d]` of the cross-entropy at an image, by automatic differentiation."""
+
+    def loss(x: Tensor) -> Tensor:
+        logits = network(x.view(1, *image.shape))[0]
+        return logits.logsumexp(0) - logits[label]
+
+    x = image.flatten()
+    return torch.autograd.functional.jacobian(loss, x), torch.autograd.functional.hessian(loss, x)
+
+
+def gauss_newton(network: Network, image: Tensor) -> Tensor:
+    """`J^T (diag p - p p^T) J`, `[d, d]`."""
+    jacobian = torch.autograd.functional.jacobian(lambda x: network(x.view(1, *image.shape))[0], image.flatten())
+    p = network(image[None])[0].detach().softmax(0)
+    return jacobian.T @ (torch.diag(p) - torch.outer(p, p)) @ jacobian
+
+
+def with_classes(network: Network, image: Tensor, label: int, k: int) -> tuple[Network, int]:
+    """The network with the explained class and its k - 1 most probable rivals alone, and the class's new place."""
+    logits = network(image[None])[0].tolist()
+    rivals = sorted((i for i in range(len(logits)) if i != label), key=lambda i: (-logits[i], i))
+    kept = [label, *rivals[: k - 1]]
+    return lambda x: network(x)[:, kept], 0
+
+
+def leading_share(network: Network, image: Tensor, label: int) -> float:
+    values = torch.linalg.eigvalsh(hessian(network, image, label)[1])
+    return float(values[-1] / values.sum())
+
+
+def leading_cosine(network: Network, image: Tensor, label: int) -> float:
+    gradient, curvature = hessian(network, image, label)
+    vector = torch.linalg.eigh(curvature)[1][:, -1]
+    return abs(float(vector @ gradient / gradient.norm()))
+
+
+def distance_of_maps(network: Network, image: Tensor, label: int, lambda2: float) -> float:
+    """Distance of CASO's and CAFO's maps at lambda1 = 0, each of length 1."""
+    gradient, curvature = hessian(network, image, label)
+    shift = lambda2 + torch.linalg.eigvalsh(curvature)[-1]
+    second = torch.linalg.solve(shift * torch.eye(len(gradient), dtype=gradient.dtype) - curvature, gradient)
+    first = gradient / lambda2
+    return float((second / second.norm() - first / first.norm()).norm())

@@ -8,6 +8,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensor
 
 from caso.memory import Chunks
 from caso.metrics import FAMILIES, METRICS, Case, Metric, make_metric
@@ -113,24 +114,44 @@ def test_a_network_that_breaks_down_gives_no_score() -> None:
         assert metric.score(broken).values.isnan().tolist() == [False, True]
 
 
-class Counting(nn.Module):
-    """Counts the images that it sees, and refuses too many at once as a full device would."""
+class Tally:
+    """A number that copies of its owner may share."""
 
-    def __init__(self, inner: nn.Module, most: int = 10**6) -> None:
+    def __init__(self, shared: bool) -> None:
+        self.count, self.shared = 0, shared
+
+    def __deepcopy__(self, memo: object) -> "Tally":
+        return self if self.shared else Tally(False)
+
+
+class Counting(nn.Module):
+    """Counts the images that it (and its copies) see, and refuses too many at once as a full device would."""
+
+    def __init__(self, inner: nn.Module, most: int = 10**6, copies: bool = False) -> None:
         super().__init__()
-        self.inner, self.most, self.seen = inner, most, 0
+        self.inner, self.most, self.tally = inner, most, Tally(copies)
+
+    @property
+    def seen(self) -> int:
+        return self.tally.count
 
     def forward(self, x: Tensor) -> Tensor:
+        if isinstance(x, FakeTensor):
+            raise TypeError("must see real images")
         if len(x) > self.most:
             raise torch.OutOfMemoryError("out of memory")
-        self.seen += len(x)
+        self.tally.count += len(x)
         return self.inner(x)
 
 
 def test_passes_are_what_is_said(metric: Metric) -> None:
     given = case(2, 3, 6, 5)
-    counting = Counting(given.network)  # type: ignore[arg-type]
+    curvature = metric.family == "curvature"
+    counting = Counting(given.network, copies=curvature)  # type: ignore[arg-type]
     metric.score(of(given, slice(0, 2), counting))
+    if curvature:
+        assert counting.seen == 2 * (metric.passes + 3 * metric.name.startswith("restricted"))  # of four copies
+        return
     # The pass over the untouched image is not needed where the explained class is followed and nothing compared.
     spared = metric.name == "pixel_flipping"
     assert counting.seen == 2 * (metric.passes - spared)
@@ -244,7 +265,7 @@ def test_the_page_states_what_the_metrics_state() -> None:
         assert [row[0].strip("` ") for row in rows] == list(names)
         for name, _, better, range_, source in rows:
             metric = METRICS[name.strip("` ")]
-            assert better == ("higher" if metric.higher_is_better else "lower")
+            assert better == {True: "higher", False: "lower", None: "neither"}[metric.higher_is_better]
             low, high = metric.range
             assert range_ == (f"{low:.0f} upwards" if high is None else f"{low:.0f} to {high:.0f}")
             cited = re.search(r"arxiv\.org/abs/([\d.]+)", source)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from caso.baselines import BASELINES, make_baseline
-from caso.metrics import METRICS, Case, make_metric
+from caso.metrics import FAMILIES, METRICS, Case, make_metric
 from caso.runner import Run, load_run
 from tests.conftest import Ended
 from tests.runner import networks
@@ -56,7 +56,8 @@ def test_cafo_and_caso_choose_the_order(cli: Cli) -> None:
 
 def test_scores_are_the_librarys_and_their_definitions_are_kept(cli: Cli) -> None:
     run = done(cli, "order=second", "metrics=all", "metrics.insertion.steps=9")
-    assert set(run.metrics) == set(METRICS) <= set(run.table.columns)
+    assert set(run.metrics) == set(METRICS) - set(FAMILIES["curvature"])
+    assert set(run.metrics) <= set(run.table.columns)
     assert run.metrics["insertion"]["parameters"]["steps"] == 9
     assert run.metrics["deletion"]["higher_is_better"] is False
     maps = torch.from_numpy(np.stack(list(run.maps.values())))
@@ -94,6 +95,26 @@ def test_a_sweep_over_explainers_ends_with_a_comparison(cli: Cli) -> None:
     with Image.open("sweep/comparison.png") as figure:
         assert figure.size[0] > 500
     assert "random" in Path("sweep/comparison.md").read_text()
+
+
+def test_figures_of_which_neither_direction_is_better(cli: Cli) -> None:
+    names = f"metrics.names=[{','.join(FAMILIES['curvature'])},gini]"
+    command = ("-m", *TINY, SOME, "explainer=cafo,caso", "metrics=curvature", names, "hydra.sweep.dir=sweep")
+    ended = cli(*command, "metrics.restricted_share.counts=[2,3]")
+    assert ended.code == 0, ended.err
+    table = pd.read_csv("sweep/comparison.csv").set_index("metric")
+    assert table.loc[list(FAMILIES["curvature"]), "better"].isna().all()
+    assert table["mean"].notna().all()
+    latex, markdown = (Path(f"sweep/comparison.{kind}").read_text() for kind in ("tex", "md"))
+    assert "leading\\_share & leading\\_cosine &" in latex
+    assert "| leading_cosine | restricted_share |" in markdown
+    assert markdown.count("**") <= 4, "no best one but of gini"
+    run = load_run(Path("sweep/0"))
+    x, curves = run.curves("restricted_share")
+    assert x.tolist() == [2, 3]
+    np.testing.assert_allclose(curves[:, 0], 1)
+    assert run.table["leading_share"].between(0, 1).all()
+    assert (run.table["gauss_newton_difference"] < 1e-3).all()
 
 
 def test_a_path_has_scores_for_every_value(cli: Cli) -> None:

@@ -1,0 +1,109 @@
+"""What a metric gives back, and what every metric states of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from caso.metrics.case import Case
+from caso.precision import without_tf32
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a metric gives.
+
+    Attributes:
+        values: one an image, `[B]`, float64. NaN where the map is not finite or the network gives NaN; other
+            reasons are stated by the metric.
+        curve: `[B, S]`, float64, where the metric has one.
+        x: where the curve was taken, `[S]`, float64.
+    """
+
+    values: Tensor
+    curve: Tensor | None = None
+    x: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of maps. Its fields are its parameters.
+
+    Class attributes:
+        name: key in `caso.metrics.METRICS`.
+        family: faithfulness, robustness, complexity, sanity or curvature.
+        higher_is_better: direction; None where neither is better.
+        range: smallest and largest value; None where there is no bound.
+        source: where the definition comes from.
+        sentence: the definition, in a sentence.
+        axes: what the curve's axes show; empty without a curve.
+        needs: what a `Case` must hold beside the maps: "explain", "explain_with".
+    """
+
+    name: ClassVar[str]
+    family: ClassVar[str]
+    higher_is_better: ClassVar[bool | None]
+    range: ClassVar[tuple[float | None, float | None]] = (0.0, 1.0)
+    source: ClassVar[str]
+    sentence: ClassVar[str]
+    axes: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def passes(self) -> int:
+        """Forward passes an image, at most; without those of the explanations."""
+        return 0
+
+    @property
+    def backward_passes(self) -> int:
+        """Backward passes an image, at most; a product with the Hessian is two. Without those of the explanations."""
+        return 0
+
+    @property
+    def explanations(self) -> int:
+        """Further maps an image."""
+        return 0
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """All that is needed to compute the score again; ready for JSON."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {
+            "name": self.name,
+            "sentence": self.sentence,
+            "parameters": {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()},
+            "higher_is_better": self.higher_is_better,
+            "range": list(self.range),
+            "source": self.source,
+            "passes": self.passes,
+            "backward_passes": self.backward_passes,
+            "explanations": self.explanations,
+        }
+
+    def score(self, case: Case) -> Score:
+        """Score every image's map.
+
+        Raises:
+            ValueError: the case lacks what the metric needs.
+        """
+        for need in self.needs:
+            if getattr(case, need) is None:
+                raise ValueError(f"{self.name}: needs the case's {need}, which is None")
+        with without_tf32(case.images.device):
+            found = self._score(case)
+        keep = case.finite.to(found.values.device)
+        values = torch.where(keep, found.values.double(), torch.nan)
+        curve = None if found.curve is None else torch.where(keep[:, None], found.curve.double(), torch.nan)
+        return Score(values, curve, found.x)
+
+    def _score(self, case: Case) -> Score:
+        raise NotImplementedError
+
+
+def require(metric: Metric, condition: bool, name: str, allowed: str) -> None:
+    """Raise a ValueError that names the metric, the parameter, its value and what is allowed, unless `condition`."""
+    if not condition:
+        raise ValueError(f"{metric.name}: {name}={getattr(metric, name)!r}: must be {allowed}")

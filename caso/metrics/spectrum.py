@@ -1,0 +1,163 @@
+"""The leading eigenvalue of the loss's Hessian at an image: its share of the spectrum, and its eigenvector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from caso.curvature import linearise
+from caso.metrics.case import Case
+from caso.metrics.lanczos import MOST, leading_pair
+from caso.metrics.metric import Metric, Score, require
+from caso.metrics.surface import Jacobian, by_chunks, closed_form_holds, minus_softmax
+from caso.network import Prepared
+
+_HESSIAN = (
+    " H is the Hessian, with respect to the pixels, of the cross-entropy of the explained class; its leading"
+    " eigenvector is that of its largest eigenvalue, by Lanczos's method from the gradient."
+)
+
+
+@dataclass(frozen=True)
+class LeadingShare(Metric):
+    """Share of the leading eigenvalue of the loss's Hessian in the sum of all.
+
+    Attributes:
+        classes: most probable classes that enter the trace exactly; each costs a backward pass.
+        samples: classes drawn for all others, stratified and in proportion to their probabilities; each costs a
+            backward pass. Networks of no more classes than both together have none drawn.
+        seed: of the draws.
+        tolerance: of the eigenpair's residual, relative to the eigenvalue.
+    """
+
+    classes: int = 32
+    samples: int = 16
+    seed: int = 0
+    tolerance: float = 1e-3
+
+    name: ClassVar[str] = "leading_share"
+    family: ClassVar[str] = "curvature"
+    higher_is_better: ClassVar[bool | None] = None
+    source: ClassVar[str] = "Singla et al. 2019, arXiv 1902.00407 (H is about of rank one); the figure is chosen here"
+    sentence: ClassVar[str] = (
+        "lambda_max(H) / trace(H), with trace(H) = sum over classes k of p_k |w_k - w|^2, w_k the gradient of logit k,"
+        " p the softmax and w = sum p_k w_k: the most probable classes exactly, the others by an unbiased sample; at"
+        " most 1. NaN where H is zero or the network is not piecewise linear." + _HESSIAN
+    )
+
+    def __post_init__(self) -> None:
+        """Check the parameters."""
+        require(self, self.classes >= 1, "classes", "at least 1")
+        require(self, self.samples >= 1, "samples", "at least 1")
+        require(self, 0 < self.tolerance < 1, "tolerance", "between 0 and 1")
+
+    @property
+    def passes(self) -> int:
+        """One for the trace and one for the eigenvalue, which is shared; two to try a network that is not known."""
+        return 4
+
+    @property
+    def backward_passes(self) -> int:
+        """One a class, and two a step of Lanczos's method, which takes 3 to 15 of them as a rule."""
+        return self.classes + self.samples + 2 * MOST + 10
+
+    def _score(self, case: Case) -> Score:
+        known = closed_form_holds(case)
+        if not bool(known.any()):
+            return Score(torch.full(known.shape, torch.nan, dtype=torch.float64, device=known.device))
+        key = (self.name, self.classes, self.samples, self.seed)
+        trace = case.share(key, lambda: by_chunks(case, self._trace))
+        largest = _leading(case, self.tolerance)[:, 0]
+        known = known & (trace > 0)
+        return Score(torch.where(known, (largest / trace.where(known, 1)).clamp(0, 1), torch.nan))
+
+    def _trace(self, network: Prepared, images: Tensor, targets: Tensor) -> Tensor:
+        jacobian = Jacobian(network, images)
+        p = jacobian.logits.softmax(1)
+        order = p.argsort(dim=1, descending=True, stable=True)
+        exact = p.shape[1] if p.shape[1] <= self.classes + self.samples else self.classes
+
+        def square(classes: Tensor) -> Tensor:
+            return jacobian.pull(minus_softmax(p, classes)).double().square().sum(1)
+
+        total = torch.zeros_like(p[:, 0])
+        for k in order[:, :exact].unbind(1):
+            total += p.gather(1, k[:, None])[:, 0] * square(k)
+        tail = p.gather(1, order[:, exact:])
+        if tail.shape[1]:
+            rest = tail.sum(1)
+            draws = torch.rand(self.samples, generator=torch.Generator().manual_seed(self.seed), dtype=torch.float64)
+            at = (torch.arange(self.samples) + draws).to(p) / self.samples * rest[:, None]
+            drawn = torch.searchsorted(tail.cumsum(1), at).clamp(max=tail.shape[1] - 1)
+            for k in order[:, exact:].gather(1, drawn).unbind(1):
+                total += rest / self.samples * square(k)
+        return total
+
+
+@dataclass(frozen=True)
+class LeadingCosine(Metric):
+    """How parallel the leading eigenvector of the loss's Hessian is to its gradient.
+
+    Attributes:
+        tolerance: of the eigenpair's residual, relative to the eigenvalue.
+    """
+
+    tolerance: float = 1e-3
+
+    name: ClassVar[str] = "leading_cosine"
+    family: ClassVar[str] = "curvature"
+    higher_is_better: ClassVar[bool | None] = None
+    source: ClassVar[str] = "Singla et al. 2019, arXiv 1902.00407"
+    sentence: ClassVar[str] = (
+        "Absolute value of the cosine of the angle between the leading eigenvector of H and the gradient of the loss;"
+        " NaN where H or the gradient is zero." + _HESSIAN
+    )
+
+    def __post_init__(self) -> None:
+        """Check the parameters."""
+        require(self, 0 < self.tolerance < 1, "tolerance", "between 0 and 1")
+
+    @property
+    def passes(self) -> int:
+        """One, shared with `leading_share`."""
+        return 1
+
+    @property
+    def backward_passes(self) -> int:
+        """Two a step of Lanczos's method, which takes 3 to 15 of them as a rule; shared with `leading_share`."""
+        return 2 * MOST + 2
+
+    def _score(self, case: Case) -> Score:
+        return Score(_leading(case, self.tolerance)[:, 1])
+
+
+def _leading(case: Case, tolerance: float) -> Tensor:
+    """Largest eigenvalue, and the magnitude of the cosine between its eigenvector and the gradient: `[B, 2]`."""
+
+    def work(network: Prepared, images: Tensor, targets: Tensor) -> Tensor:
+        if network.piecewise_linear:
+            jacobian = Jacobian(network, images)
+            p = jacobian.logits.softmax(1)
+            gradient = jacobian.pull(-minus_softmax(p, targets))
+
+            def product(v: Tensor) -> Tensor:
+                # The softmax's part in float64: 1 - p_k of a confident prediction has few digits in float32.
+                t = jacobian.push(v)
+                return jacobian.pull(p * (t - (p * t).sum(1, keepdim=True)))
+        else:
+            exact = linearise(network, images, targets, "double_backward")
+            gradient = exact.gradient.flatten(1)
+
+            def product(v: Tensor) -> Tensor:
+                return exact.product(v.to(images).view_as(images)).flatten(1)
+
+        value, vector = leading_pair(product, gradient, tolerance)
+        gradient = gradient.double()
+        length = gradient.norm(dim=1)
+        cosine = (vector * gradient).sum(1).abs() / length.where(length > 0, 1)
+        return torch.stack([value, torch.where((length > 0) & (value != 0), cosine.clamp(max=1), torch.nan)], 1)
+
+    return case.share(("leading pair", tolerance), lambda: by_chunks(case, work))

@@ -1,0 +1,134 @@
+"""The loss around images, for the metrics of its curvature: networks made ready once, Jacobians, exactness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from caso.curvature import linearise
+from caso.metrics.case import Case, Network
+from caso.network import Prepared, fingerprint, prepare
+from caso.network.capture import differentiable_kernels
+
+Work = Callable[[Prepared, Tensor, Tensor], Tensor]
+"""From a network, some images `[b, C, H, W]` and their targets `[b]` to figures `[b, ...]`."""
+
+_ROUNDINGS = 1000
+"""By so many may two operators' products differ, relative to their length, and still be the same."""
+
+_READY: WeakKeyDictionary[nn.Module, tuple[tuple[object, ...], Prepared]] = WeakKeyDictionary()
+"""Capturing takes seconds, and a run's network meets a case for every batch."""
+
+
+class _Function(nn.Module):
+    def __init__(self, function: Network) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def ready(network: Network, images: Tensor) -> Prepared:
+    """The network in the form in which curvature is computed; a plain function runs as it is."""
+    if not isinstance(network, nn.Module):
+        return Prepared(_Function(network), False, None, "a function, not a module")
+    known = (*fingerprint(network), images.dtype, images.device, images.shape[1:])
+    found = _READY.get(network)
+    if found is None or found[0] != known:
+        found = _READY[network] = known, prepare(network, images)
+    return found[1]
+
+
+def by_chunks(case: Case, work: Work, alone: bool = False) -> Tensor:
+    """Figures of every image of a case, a chunk at a time, with autograd on. Half precision becomes float32.
+
+    Args:
+        case: of B images.
+        work: on a chunk.
+        alone: one image at a time.
+    """
+
+    def some(rows: slice) -> Tensor:
+        # Copies: what was made in inference mode cannot enter autograd.
+        images = case.images[rows].detach().clone()
+        return work(network, images.to(torch.promote_types(images.dtype, torch.float32)), case.targets[rows].clone())
+
+    with torch.inference_mode(False), torch.enable_grad(), differentiable_kernels():
+        dtype = torch.promote_types(case.images.dtype, torch.float32)
+        network = ready(case.network, torch.empty_like(case.images, dtype=dtype))
+        if alone:
+            return torch.cat([some(slice(row, row + 1)) for row in range(len(case.images))])
+        return torch.cat(case.gradient_chunks.map(some, len(case.images)))
+
+
+class Jacobian:
+    """The logits' Jacobian `J` `[K, d]` at each of some images, from one forward pass.
+
+    Args:
+        network: the network.
+        images: `[b, ...]`.
+    """
+
+    def __init__(self, network: Prepared, images: Tensor) -> None:
+        """Run the network."""
+        self._inputs = network.layout(images).detach().requires_grad_()
+        self._outputs = network(self._inputs)
+        self._cotangent: Tensor | None = None
+        self.logits = self._outputs.detach().double()
+
+    def __len__(self) -> int:
+        """How many images."""
+        return len(self.logits)
+
+    def pull(self, cotangents: Tensor) -> Tensor:
+        """`J^T c` of cotangents `[b, K]`: `[b, d]`, in the network's dtype."""
+        return torch.autograd.grad(
+            self._outputs, self._inputs, cotangents.to(self._outputs.dtype), retain_graph=True, materialize_grads=True
+        )[0].flatten(1)
+
+    def push(self, directions: Tensor) -> Tensor:
+        """`J v` of directions `[b, d]`: `[b, K]`, in float64; the pull-back, being linear, is derived once more."""
+        if self._cotangent is None:
+            self._cotangent = torch.zeros_like(self._outputs).requires_grad_()
+            (self._pulled,) = torch.autograd.grad(
+                self._outputs, self._inputs, self._cotangent, create_graph=True, materialize_grads=True
+            )
+        v = directions.to(self._pulled.dtype).view_as(self._pulled)
+        return torch.autograd.grad(self._pulled, self._cotangent, v, retain_graph=True, materialize_grads=True)[
+            0
+        ].double()
+
+
+def minus_softmax(p: Tensor, classes: Tensor) -> Tensor:
+    """`e_k - p` for a class k of each image, `[b, K]`; exact where p_k is close to 1."""
+    index = classes[:, None]
+    others = p.scatter(1, index, 0.0)
+    return (-others).scatter(1, index, others.sum(1, keepdim=True))
+
+
+def closed_form_holds(case: Case) -> Tensor:
+    """For which images the Hessian certainly is that of a piecewise-linear network, `[B]`.
+
+    The operations of most networks decide for all images. Where they do not (the network cannot be captured as a
+    graph, say), it is tried on each image: along its gradient and along a random direction, the Gauss-Newton product
+    must agree with the exact one.
+    """
+
+    def work(network: Prepared, images: Tensor, targets: Tensor) -> Tensor:
+        if network.piecewise_linear is not None:
+            return torch.full((len(images),), network.piecewise_linear, device=images.device)
+        newton = linearise(network, images, targets, "gauss_newton")
+        exact = linearise(network, images, targets, "double_backward")
+        noise = torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        agreed = torch.ones(len(images), dtype=torch.bool, device=images.device)
+        for v in (exact.gradient, noise.to(images).expand_as(images)):
+            truth = exact.product(v).flatten(1).double()
+            apart = (newton.product(v).flatten(1).double() - truth).norm(dim=1)
+            agreed &= apart <= _ROUNDINGS * torch.finfo(images.dtype).eps * truth.norm(dim=1)
+        return agreed
+
+    return case.share("closed form holds", lambda: by_chunks(case, work))
