@@ -11,7 +11,7 @@ import logging
 import torch
 from torch import Tensor, nn
 
-from caso.curvature import OPERATORS, Linearisation, Traced, choose, linearise, trace
+from caso.curvature import OPERATORS, Linearisation, Traced, choose, grounds, linearise, trace
 from caso.curvature.first_order import first_order
 from caso.explainer import Explainer, require
 from caso.network import Prepared, evaluation_copy, fingerprint, prepare
@@ -176,7 +176,10 @@ class CASO(Explainer):
             self._network, self._known = prepare(self.model, inputs), known
             self._traced, self._traceable = None, self.curvature != "closed_form"
         copies = self.n_samples if self.smooth else 1
-        if self._traced is None and self._traceable and max(self._ahead, len(inputs)) * copies >= TRACING_PAYS:
+        pays = max(self._ahead, len(inputs)) * copies >= TRACING_PAYS
+        # What images are yet to decide is not traced.
+        settled = self.curvature != "auto" or not self._network.undecided
+        if self._traced is None and self._traceable and pays and settled:
             try:
                 self._traced = trace(self._network, inputs, self.curvature)
             except NotCapturableError as reason:
@@ -201,10 +204,5 @@ class CASO(Explainer):
         return linearise(self._network, inputs, target, self.curvature)
 
     def _curvature(self) -> tuple[str, bool | None, str]:
-        network = self._network
-        assert network is not None
-        name = choose(network, self.curvature)
-        exact = True if name == "double_backward" or network.piecewise_linear else None
-        if not network.piecewise_linear and network.captured and name != "double_backward":
-            exact = False
-        return name, exact, network.evidence
+        assert self._network is not None
+        return choose(self._network, self.curvature), *grounds(self._network, self.curvature)

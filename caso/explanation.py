@@ -45,8 +45,12 @@ class _Figures:
                 joined[one.name] = torch.cat(values)
             elif isinstance(values[0], list):
                 joined[one.name] = [entry for value in values for entry in value]
+            elif one.name == "curvature":  # tests on the images may have changed it on the way
+                joined[one.name] = " and ".join(dict.fromkeys(values))
+            elif one.name == "curvature_exact":
+                joined[one.name] = values[0] if len(set(values)) == 1 else None
             else:
-                joined[one.name] = values[0]
+                joined[one.name] = values[-1]
         return cls(**joined)
 
 
@@ -72,7 +76,8 @@ class Explanation(_Figures):
         hvps: Hessian-vector products taken, `[B]`.
         status: "converged", "floor", "stopped" or "not_finite"; see `caso.solvers.solution`. B entries.
         certificate: "product" where the residual comes from true products, "estimate" where it is estimated. B entries.
-        curvature: the operator: "gauss_newton", "double_backward", "closed_form"; "none" for first order.
+        curvature: the operator: "gauss_newton", "double_backward", "closed_form"; "none" for first order; joined by
+            "and" where tests on the images changed it on the way.
         curvature_exact: whether that is certainly the Hessian of the network as it was run; None where it is not known.
         evidence: why.
         solver: by name.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from caso.curvature.agreement import tested
 from caso.curvature.closed_form import closed_form
 from caso.curvature.double_backward import double_backward
+from caso.curvature.errors import NotDifferentiableError, clear_errors, with_clear_errors
 from caso.curvature.gauss_newton import gauss_newton
 from caso.curvature.linearisation import Linearisation
 from caso.curvature.tracing import Operator, Traced
@@ -13,7 +15,16 @@ from caso.curvature.tracing import trace as _trace
 from caso.network import Prepared
 from caso.network.functional import NotCapturableError
 
-__all__ = ["OPERATORS", "Linearisation", "Traced", "choose", "linearise", "trace"]
+__all__ = [
+    "OPERATORS",
+    "Linearisation",
+    "NotDifferentiableError",
+    "Traced",
+    "choose",
+    "grounds",
+    "linearise",
+    "trace",
+]
 
 OPERATORS: dict[str, Operator] = {
     "gauss_newton": gauss_newton,
@@ -24,10 +35,21 @@ OPERATORS: dict[str, Operator] = {
 
 
 def choose(network: Prepared, name: str) -> str:
-    """Resolve `auto` to an operator that is exact for the network: `gauss_newton` where that is certain."""
+    """Resolve `auto` to an operator that is the Hessian for the network.
+
+    `gauss_newton` where the graph's operations make it certain, or, where they leave it open, as long as it was double
+    backward on every image tested (see `caso.curvature.agreement`). Else `double_backward`.
+    """
     if name != "auto":
         return name
-    return "gauss_newton" if network.piecewise_linear else "double_backward"
+    gauss_newton_holds = network.agreement.holds if network.piecewise_linear is None else network.piecewise_linear
+    return "gauss_newton" if gauss_newton_holds else "double_backward"
+
+
+def grounds(network: Prepared, name: str) -> tuple[bool | None, str]:
+    """Whether the operator of that name, or auto, certainly is the Hessian (None: not known), and the evidence."""
+    evidence = "; ".join(part for part in (network.evidence, str(network.agreement)) if part)
+    return choose(network, name) == "double_backward" or network.piecewise_linear, evidence
 
 
 def linearise(network: Prepared, inputs: Tensor, target: Tensor, name: str = "auto") -> Linearisation:
@@ -38,8 +60,18 @@ def linearise(network: Prepared, inputs: Tensor, target: Tensor, name: str = "au
         inputs: `[B, ...]`.
         target: `[B]`.
         name: a key of `OPERATORS`, or auto.
+
+    Raises:
+        NotDifferentiableError: the network has no gradient or no Hessian, with the operation that is at fault; the
+            products of what is returned raise it, too.
     """
-    return OPERATORS[choose(network, name)](network, network.layout(inputs), target)
+    inputs = network.layout(inputs)
+    with clear_errors():
+        if name == "auto" and network.undecided:
+            local = tested(network, inputs, target)
+        else:
+            local = OPERATORS[choose(network, name)](network, inputs, target)
+    return with_clear_errors(local)
 
 
 def trace(network: Prepared, inputs: Tensor, name: str = "auto") -> Traced:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from caso.curvature.errors import refuse_once_differentiable
 from caso.curvature.linearisation import Linearisation, residual_of_target
 
 
@@ -29,6 +30,8 @@ def double_backward(network: Callable[[Tensor], Tensor], inputs: Tensor, target:
         logits = network(inputs)
         _, slope = residual_of_target(logits, target)
         (gradient,) = torch.autograd.grad(logits, inputs, slope, create_graph=True, materialize_grads=True)
+    if not getattr(network, "captured", False):  # a graph has no functions of the user's
+        refuse_once_differentiable(gradient)
 
     def product(v: Tensor) -> Tensor:
         return torch.autograd.grad(gradient, inputs, v, retain_graph=True, materialize_grads=True)[0]

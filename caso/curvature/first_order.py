@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from caso.curvature.errors import clear_errors
 from caso.curvature.linearisation import Linearisation, residual_of_target
 
 
@@ -17,10 +18,13 @@ def first_order(network: Callable[[Tensor], Tensor], inputs: Tensor, target: Ten
         network: pixels `[B, ...]` to logits `[B, K]`.
         inputs: `[B, ...]`.
         target: class of each image `[B]`; negative for the predicted one.
+
+    Raises:
+        NotDifferentiableError: the network has no gradient.
     """
     inputs = inputs.detach().requires_grad_()
-    with torch.enable_grad():
+    with torch.enable_grad(), clear_errors():
         logits = network(inputs)
-    _, slope = residual_of_target(logits.detach(), target)
-    (gradient,) = torch.autograd.grad(logits, inputs, slope, materialize_grads=True)
+        _, slope = residual_of_target(logits.detach(), target)
+        (gradient,) = torch.autograd.grad(logits, inputs, slope, materialize_grads=True)
     return Linearisation(logits.detach(), gradient, torch.zeros_like, lambda rows: torch.zeros_like)

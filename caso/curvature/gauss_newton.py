@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from caso.curvature.errors import refuse_once_differentiable
 from caso.curvature.linearisation import Linearisation, residual_of_target, softmax_covariance
 
 
@@ -32,6 +33,8 @@ def gauss_newton(network: Callable[[Tensor], Tensor], inputs: Tensor, target: Te
         # The pull-back of the loss's slope is the gradient; being linear in the slope, it also gives the push-forward.
         cotangent = slope.requires_grad_()
         (pulled,) = torch.autograd.grad(logits, inputs, cotangent, create_graph=True, materialize_grads=True)
+    if not getattr(network, "captured", False):  # a graph has no functions of the user's
+        refuse_once_differentiable(pulled)
 
     def product(v: Tensor) -> Tensor:
         (pushed,) = torch.autograd.grad(pulled, cotangent, v, retain_graph=True, materialize_grads=True)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import copy
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from caso.network.capture import capture
+from caso.network.capture import capture, differentiable_kernels
 from caso.network.functional import NotCapturableError
-from caso.network.linearity import why_not_piecewise_linear
+from caso.network.linearity import Agreement, linearity
 
 __all__ = ["Prepared", "evaluation_copy", "fingerprint", "prepare"]
 
@@ -28,23 +28,33 @@ class Prepared:
     Attributes:
         module: maps pixels `[B, ...]` to logits `[B, K]`, in evaluation mode, its weights without gradients.
         captured: whether `module` is a graph (functional, batch normalisation folded) or the user's code itself.
-        piecewise_linear: True only where that is certain from the graph's operations.
+        piecewise_linear: True or False only where that is certain from the graph's operations, None where it is open.
         evidence: one phrase that says why.
         channels_last: the memory layout in which `module` is fastest.
         classes: `K`, where it is known without running the network.
+        agreement: what tests on images said where it is open.
     """
 
     module: nn.Module
     captured: bool
-    piecewise_linear: bool
+    piecewise_linear: bool | None
     evidence: str
     channels_last: bool = False
     classes: int | None = None
+    agreement: Agreement = field(default_factory=Agreement)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether images still have to tell if the network is piecewise linear."""
+        return self.piecewise_linear is None and not self.agreement.refuted
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Logits `[B, K]` of pixels `[B, ...]`."""
-        logits: Tensor = self.module(inputs)
-        return logits
+        if self.captured:
+            logits: Tensor = self.module(inputs)
+            return logits
+        with differentiable_kernels():
+            return self.module(inputs)
 
     def layout(self, inputs: Tensor) -> Tensor:
         """The same tensor in the memory layout that the network is fastest in."""
@@ -63,6 +73,23 @@ def fingerprint(model: nn.Module) -> tuple[object, ...]:
     return tuple((t.data_ptr(), 0 if t.is_inference() else t._version, t.dtype, t.device) for t in tensors)
 
 
+_QUANTISED = ("torch.ao.nn.quantized.", "torch.ao.nn.intrinsic.quantized.", "torchao.")
+_NOT_QUANTISED = ("FloatFunctional", "FXFloatFunctional")
+"""Float modules that live there, too."""
+
+
+def _quantised(model: nn.Module) -> str | None:
+    """The first module or tensor whose numbers are quantised, by its type."""
+    for module in model.modules():
+        kind = type(module)
+        if f"{kind.__module__}.".startswith(_QUANTISED) and kind.__name__ not in _NOT_QUANTISED:
+            return f"{kind.__module__}.{kind.__name__}"
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_quantized or type(tensor.data).__module__.startswith(_QUANTISED):
+            return type(tensor.data).__name__ if not tensor.is_quantized else str(tensor.dtype)
+    return None
+
+
 def evaluation_copy(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Copy a model's structure, sharing its parameters' memory, into evaluation mode and without weight gradients.
 
@@ -70,8 +97,13 @@ def evaluation_copy(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     dtype is not `dtype`.
 
     Raises:
-        TypeError: the model cannot be copied.
+        TypeError: the model is quantised, or cannot be copied.
     """
+    if quantised := _quantised(model):
+        raise TypeError(
+            f"model: {type(model).__name__} is quantised ({quantised}), and has no derivatives; explain the network "
+            "before its quantisation"
+        )
     memo: dict[int, object] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()}
     # Buffers are copied: some modules write to them even in evaluation mode.
     memo |= {id(b): b.detach().clone() for b in model.buffers()}
@@ -88,7 +120,7 @@ def prepare(model: nn.Module, inputs: Tensor) -> Prepared:
 
     The network is captured once as a graph of primitive operations with a free batch size; mutation is removed, batch
     normalisation is folded, and convolutions get lean derivatives. A network that cannot be captured (control flow that
-    depends on its input, say) is explained as it is, by reverse mode over reverse mode.
+    depends on its input, say) is explained as it is.
 
     Args:
         model: the classifier; comes back unchanged.
@@ -102,7 +134,5 @@ def prepare(model: nn.Module, inputs: Tensor) -> Prepared:
         module, channels_last, classes = capture(duplicate, inputs)
     except NotCapturableError as error:
         _log.info("%s runs as it is: %s", type(model).__name__, error)
-        return Prepared(duplicate, False, False, f"not captured as a graph: {error}")
-    obstacle = why_not_piecewise_linear(module.graph)
-    evidence = "every operation is piecewise linear" if obstacle is None else f"{obstacle} is not piecewise linear"
-    return Prepared(module, True, obstacle is None, evidence, channels_last, classes)
+        return Prepared(duplicate, False, None, f"not captured as a graph: {error}")
+    return Prepared(module, True, *linearity(module.graph), channels_last, classes)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch._decomp import get_decompositions
 from torch._subclasses import FakeTensorMode
+from torch.autograd.function import BackwardCFunction
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -60,17 +61,17 @@ class _OwnDerivativesRefused(TorchFunctionMode):
     """
 
     def __enter__(self) -> Self:
-        self._apply = torch.autograd.Function.__dict__["apply"]
+        def refuse(context: Any, *_: object) -> None:
+            name = type(context)._forward_cls.__name__
+            raise NotCapturableError(f"{name} defines a derivative of its own")
 
-        def refuse(cls: Any, /, *_: object, **__: object) -> None:
-            raise NotCapturableError(f"{cls.__name__} defines a derivative of its own")
-
-        torch.autograd.Function.apply = classmethod(refuse)
+        # Every application makes a context, also through an `apply` that the user's module took before.
+        BackwardCFunction.__init__ = refuse  # type: ignore[assignment, method-assign]
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        torch.autograd.Function.apply = self._apply
+        del BackwardCFunction.__init__
         super().__exit__(*error)  # type: ignore[no-untyped-call]
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
