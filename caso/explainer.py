@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from caso.curvature import Linearisation
 from caso.explanation import Explanation, PathExplanation
 from caso.memory import Chunks
+from caso.network import Prepared
 from caso.objective import norms, sparsity
 from caso.precision import without_tf32
 from caso.smoothing import noisy_copies, smoothed
@@ -62,6 +63,7 @@ class Explainer:
         init: str,
         tol: float,
         batch_size: int | None,
+        images_ahead: int,
     ) -> None:
         """Check the arguments; the model is first run when something is explained."""
         if not isinstance(model, nn.Module):
@@ -81,11 +83,15 @@ class Explainer:
         require(init in ("zero", "random"), "init", init, "zero or random")
         require(0 < tol < 1, "tol", tol, "between 0 and 1")
         require(batch_size is None or batch_size >= 1, "batch_size", batch_size, "None or at least 1")
+        require(isinstance(images_ahead, int) and images_ahead >= 0, "images_ahead", images_ahead, "at least 0")
         self.model = model
         self.lambda1, self.lambda2, self.tol, self.solver = float(lambda1), float(lambda2), float(tol), solver
         self.smooth, self.n_samples, self.stddev, self.seed = smooth, n_samples, stddev, seed
         self.settings = Iteration(n_iter=n_iter, lr=lr, init=init, seed=seed)
         self._chunks = Chunks(batch_size)
+        self._ahead = images_ahead
+        self._network: Prepared | None = None
+        self._known: tuple[object, ...] = ()
 
     def prepare(self, inputs: Tensor) -> None:
         """Do now what the first images of a kind would wait for: capture the network, and trace it where that pays.
@@ -172,7 +178,9 @@ class Explainer:
         raise NotImplementedError
 
     def _logits(self, inputs: Tensor) -> Tensor:
-        raise NotImplementedError
+        assert self._network is not None
+        with torch.no_grad():
+            return self._network(self._network.layout(inputs))
 
     def _ready(self, inputs: Tensor) -> None:
         """Prepare for images like these."""
@@ -180,9 +188,12 @@ class Explainer:
 
     def _classes(self, inputs: Tensor) -> int:
         """How many classes there are."""
-        logits = self._logits(inputs[:1])
-        require(logits.dim() == 2, "model", f"output of shape {tuple(logits.shape)}", "logits [B, K]")
-        return logits.shape[1]
+        assert self._network is not None
+        if self._network.classes is None:
+            logits = self._logits(inputs[:1])
+            require(logits.dim() == 2, "model", f"output of shape {tuple(logits.shape)}", "logits [B, K]")
+            self._network.classes = logits.shape[1]
+        return self._network.classes
 
     def _curvature(self) -> tuple[str, bool | None, str]:
         raise NotImplementedError

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import logging
 
-import torch
 from torch import Tensor, nn
 
 from caso.curvature import OPERATORS, Linearisation, Traced, choose, grounds, linearise, trace
 from caso.curvature.first_order import first_order
 from caso.explainer import Explainer, require
-from caso.network import Prepared, evaluation_copy, fingerprint, prepare
+from caso.network import as_it_is, fingerprint, prepare
 from caso.network.functional import NotCapturableError
 
 _log = logging.getLogger(__name__)
 
+CAPTURING_PAYS = 512
+"""Images from which capturing the network pays for gradients alone: it takes as long as some forty of them, and saves
+about a tenth of each."""
 TRACING_PAYS = 32
 """Images from which tracing pays: it takes as long as some thirty gradients, and a product of a retained autograd graph
 is as fast; what is gained is that images leave the batch when they are done, and memory."""
@@ -43,6 +45,7 @@ class CAFO(Explainer):
         init: where they start: zero or random.
         tol: residual up to which a map counts as converged.
         batch_size: images at once; None for all that are given. Halved by itself where memory runs out.
+        images_ahead: images that will come in all, so that it is known whether capturing the network pays.
 
     Raises:
         ValueError: an argument is out of range.
@@ -66,36 +69,27 @@ class CAFO(Explainer):
         init: str = "zero",
         tol: float = 1e-3,
         batch_size: int | None = None,
+        images_ahead: int = 0,
     ) -> None:
         """Check the arguments; the model is first run when something is explained."""
         super().__init__(
             model, lambda1=lambda1, lambda2=lambda2, smooth=smooth, n_samples=n_samples, stddev=stddev, seed=seed,
             solver=solver, n_iter=n_iter, lr=lr, init=init, tol=tol, batch_size=batch_size,
+            images_ahead=images_ahead,
         )  # fmt: skip
-        self._network: nn.Module | None = None
-        self._known: tuple[object, ...] = ()
-        self._count: int | None = None
 
     def _ready(self, inputs: Tensor) -> None:
-        known = (*fingerprint(self.model), inputs.dtype)
-        if self._network is None or known != self._known:
-            self._network, self._known = evaluation_copy(self.model, inputs.dtype), known
-            self._count = None
-
-    def _classes(self, inputs: Tensor) -> int:
-        if self._count is None:
-            self._count = super()._classes(inputs)
-        return self._count
-
-    def _logits(self, inputs: Tensor) -> Tensor:
-        assert self._network is not None
-        with torch.no_grad():
-            logits: Tensor = self._network(inputs)
-        return logits
+        copies = self.n_samples if self.smooth else 1
+        captured = self._network is not None and self._network.captured
+        pays = captured or max(self._ahead, len(inputs)) * copies >= CAPTURING_PAYS
+        # A graph is captured for a shape.
+        known = (*fingerprint(self.model), inputs.dtype, (inputs.shape[1:], inputs.device) if pays else None)
+        if known != self._known:
+            self._network, self._known = (prepare if pays else as_it_is)(self.model, inputs), known
 
     def _linearise(self, inputs: Tensor, target: Tensor) -> Linearisation:
         assert self._network is not None
-        return first_order(self._network, inputs, target)
+        return first_order(self._network, self._network.layout(inputs), target)
 
     def _curvature(self) -> tuple[str, bool | None, str]:
         return "none", None, "first order"
@@ -154,19 +148,17 @@ class CASO(Explainer):
         super().__init__(
             model, lambda1=lambda1, lambda2=lambda2, smooth=smooth, n_samples=n_samples, stddev=stddev, seed=seed,
             solver=solver, n_iter=n_iter, lr=lr, init=init, tol=tol, batch_size=batch_size,
+            images_ahead=images_ahead,
         )  # fmt: skip
         names = ("auto", *OPERATORS)
         require(curvature in names, "curvature", curvature, "one of " + ", ".join(names))
-        require(isinstance(images_ahead, int) and images_ahead >= 0, "images_ahead", images_ahead, "at least 0")
         if solver == "closed_form":
             require(lambda1 == 0, "lambda1", lambda1, "0 with solver=closed_form; use solver=krylov")
             require(not smooth, "smooth", smooth, "False with solver=closed_form")
             fits = curvature in ("auto", "closed_form")
             require(fits, "curvature", curvature, "closed_form with solver=closed_form")
             curvature = "closed_form"
-        self.curvature, self._ahead, self._known_ahead = curvature, images_ahead, images_ahead > 0
-        self._known: tuple[object, ...] = ()
-        self._network: Prepared | None = None
+        self.curvature, self._known_ahead = curvature, images_ahead > 0
         self._traced: Traced | None = None
         self._traceable = curvature != "closed_form"
 
@@ -185,15 +177,6 @@ class CASO(Explainer):
             except NotCapturableError as reason:
                 self._traceable = False
                 _log.info("curvature is not traced: %s", reason)
-
-    def _logits(self, inputs: Tensor) -> Tensor:
-        assert self._network is not None
-        with torch.no_grad():
-            return self._network(self._network.layout(inputs))
-
-    def _classes(self, inputs: Tensor) -> int:
-        known = None if self._network is None else self._network.classes
-        return super()._classes(inputs) if known is None else known
 
     def _linearise(self, inputs: Tensor, target: Tensor) -> Linearisation:
         assert self._network is not None

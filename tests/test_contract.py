@@ -105,6 +105,8 @@ def test_model_and_inputs_come_back_unchanged(options: dict, training: bool) -> 
     before, rng = observe(network), torch.get_rng_state()
     inputs = INPUTS.clone().requires_grad_(True)
     caso.CASO(network, **options).attribute(inputs)
+    if "curvature" not in options:
+        caso.CAFO(network, **options).attribute(inputs)
     after = observe(network)
     assert before[0] == after[0]
     assert all(torch.equal(before[1][k], after[1][k]) for k in before[1])

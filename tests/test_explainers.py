@@ -14,9 +14,10 @@ LAMBDA2 = 0.5
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("lambda1", [0.0, 5e-3, 0.05])
-def test_first_order_map_is_its_formula(shape: tuple[int, int, int], lambda1: float) -> None:
+@pytest.mark.parametrize("ahead", [0, 10_000])
+def test_first_order_map_is_its_formula(shape: tuple[int, int, int], lambda1: float, ahead: int) -> None:
     network, inputs = networks.small(channels=shape[0], norm=True), networks.images(3, *shape)
-    result = caso.CAFO(network, lambda1=lambda1, lambda2=2.5).explain(inputs, 2)
+    result = caso.CAFO(network, lambda1=lambda1, lambda2=2.5, images_ahead=ahead).explain(inputs, 2)
     for i, image in enumerate(inputs):
         g = reference.gradient(network, image, 2)
         expected = reference.cafo(g, lambda1, 2.5)

@@ -16,7 +16,7 @@ from caso.network.capture import capture, differentiable_kernels
 from caso.network.functional import NotCapturableError
 from caso.network.linearity import Agreement, linearity
 
-__all__ = ["Prepared", "evaluation_copy", "fingerprint", "prepare"]
+__all__ = ["Prepared", "as_it_is", "evaluation_copy", "fingerprint", "prepare"]
 
 _log = logging.getLogger(__name__)
 
@@ -136,3 +136,13 @@ def prepare(model: nn.Module, inputs: Tensor) -> Prepared:
         _log.info("%s runs as it is: %s", type(model).__name__, error)
         return Prepared(duplicate, False, None, f"not captured as a graph: {error}")
     return Prepared(module, True, *linearity(module.graph), channels_last, classes)
+
+
+def as_it_is(model: nn.Module, inputs: Tensor) -> Prepared:
+    """Take a classifier as it is, without capturing it; for gradients alone.
+
+    Args:
+        model: the classifier; comes back unchanged.
+        inputs: pixels `[B, ...]`; only the dtype matters.
+    """
+    return Prepared(evaluation_copy(model, inputs.dtype), False, None, "not captured")

@@ -35,10 +35,11 @@ def make_explainer(cfg: Any, network: nn.Module, images_ahead: int) -> Any:
         "init": cfg.init,
         "tol": cfg.tol,
         "batch_size": None if cfg.batch_size == "auto" else cfg.batch_size,
+        "images_ahead": images_ahead,
     }
     if cfg.order.name == "first":
         return caso.CAFO(network, **options)
-    return caso.CASO(network, **options, curvature=cfg.curvature, images_ahead=images_ahead)
+    return caso.CASO(network, **options, curvature=cfg.curvature)
 
 
 def explain(explainer: Any, cfg: Any, pixels: Tensor, target: int | list[int] | None) -> list[Any]:

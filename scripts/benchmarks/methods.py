@@ -114,7 +114,7 @@ def all_methods(network: nn.Module, other_layout: nn.Module, images: Tensor, qui
         Method("HVP: double backward, eager", _product(lambda x, t: linearise(ready, x, t, "double_backward"))),
         Method("HVP: Gauss-Newton, eager", _product(lambda x, t: linearise(ready, x, t, "gauss_newton"))),
         Method("HVP: Gauss-Newton, traced", _product(traced)),
-        Method("CAFO", _explain(caso.CAFO(network, lambda1=1e-4))),
+        Method("CAFO", _explain(caso.CAFO(network, lambda1=1e-4, images_ahead=_MANY))),
         Method("CASO", _explain(second)),
         Method("CASO, path of 20", lambda x, t: lambda: second.path(x, n=20, target=t)),
         Method("Captum SmoothGrad, 16", _smoothgrad(network), heavy=True),
