@@ -1,19 +1,17 @@
 """Ranges of the configuration's values, checked before any weights load."""
 
-import dataclasses
 import math
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from caso.runner.errors import ConfigError, choices, nearest
-from caso.runner.schema import Config
+from caso.runner.errors import ConfigError, choices
+from caso.runner.keys import check_keys
 
 FIRST_ORDER_SOLVERS = ("closed_form", "proximal", "sgd", "adam", "lbfgs")
 SECOND_ORDER_SOLVERS = ("krylov", "closed_form", "proximal", "sgd", "adam", "lbfgs")
 CURVATURES = ("auto", "gauss_newton", "double_backward", "closed_form")
 PRECISIONS = ("32-true", "64-true")
-KEYS = tuple(field.name for field in dataclasses.fields(Config))
 
 
 def check(cfg: DictConfig) -> None:
@@ -25,10 +23,7 @@ def check(cfg: DictConfig) -> None:
     Raises:
         ConfigError: Naming the key, its value and what is allowed.
     """
-    for key in cfg:
-        if str(key) not in KEYS:
-            close = nearest(str(key), KEYS)
-            raise ConfigError(str(key), cfg[key], f"no such key{f'; did you mean {choices(close)}?' if close else ''}")
+    check_keys(cfg)
     missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg))
     if missing:
         raise ConfigError(missing[0], "???", "must be given")

@@ -17,6 +17,8 @@ from caso.runner.store import Run
 SCORES = "scores"
 COMPARISON = "comparison"
 _FIGURES = ("mean", "mean_low", "mean_high", "median", "median_low", "median_high")
+_BETTER = {True: "higher", False: "lower", None: ""}
+_LABEL = 40  # characters
 _COLUMNS = ["method", "metric", "better", "count", "missing", *_FIGURES, "gradients"]
 
 
@@ -28,9 +30,9 @@ def scores(run: Run, method: str | None = None) -> pd.DataFrame:
         method: What to call it; the explainer's name where it is None.
 
     Returns:
-        A row a metric: ``method``, ``metric``, ``better`` (higher or lower), ``count`` and ``missing`` images, mean and
-        median with 95 % bootstrap intervals, and ``gradients``, the method's median cost. Empty for a path, whose maps
-        are not one method's.
+        A row a metric: ``method``, ``metric``, ``better`` (higher, lower, or empty), ``count`` and ``missing`` images,
+        mean and median with 95 % bootstrap intervals, and ``gradients``, the method's median cost. Empty for a path,
+        whose maps are not one method's.
     """
     names = [name for name in run.metrics if name in run.table]
     if not names or run.table["image"].duplicated().any():
@@ -40,7 +42,7 @@ def scores(run: Run, method: str | None = None) -> pd.DataFrame:
     for name in names:
         short = summarise(torch.tensor(run.table[name].to_numpy(dtype=float)))
         figures = (short.mean, *short.mean_interval, short.median, *short.median_interval)
-        better = "higher" if run.metrics[name]["higher_is_better"] else "lower"
+        better = _BETTER[run.metrics[name]["higher_is_better"]]
         called = method or str(run.table["explainer"].iloc[0])
         rows.append([called, name, better, short.count, short.missing, *figures, cost])
     return pd.DataFrame(rows, columns=_COLUMNS)
@@ -63,15 +65,16 @@ def wide(table: pd.DataFrame, form: str) -> pd.DataFrame:
         table: Of :func:`scores` or :func:`compare`.
         form: ``text``, ``markdown`` or ``latex``; the best mean of a column is marked in the last two.
     """
-    arrows = {"text": "{} {}", "markdown": "{} {}", "latex": "{} ${}$"}[form]
-    signs = {"higher": "\\uparrow" if form == "latex" else "↑", "lower": "\\downarrow" if form == "latex" else "↓"}
+    signs = {"higher": " ↑", "lower": " ↓", "": ""}
+    if form == "latex":
+        signs = {"higher": " $\\uparrow$", "lower": " $\\downarrow$", "": ""}
     bold = {"text": "{}", "markdown": "**{}**", "latex": "\\textbf{{{}}}"}[form]
     methods = list(dict.fromkeys(table["method"]))
     result: dict[str, list[str]] = {"method": [_escaped(name, form) for name in methods]}
     result["gradients"] = [f"{table.loc[table['method'] == name, 'gradients'].iloc[0]:.3g}" for name in methods]
     for metric, rows in table.groupby("metric", sort=False):
         better = str(rows["better"].iloc[0])
-        best = rows["mean"].max() if better == "higher" else rows["mean"].min()
+        best = {"higher": rows["mean"].max(), "lower": rows["mean"].min()}.get(better)
         by_method = {str(row.method): row for row in rows.itertuples()}
         cells = []
         for name in methods:
@@ -82,7 +85,7 @@ def wide(table: pd.DataFrame, form: str) -> pd.DataFrame:
             mean = f"{row.mean:.3f}"
             marked = bold.format(mean) if row.mean == best and len(methods) > 1 else mean
             cells.append(f"{marked} [{row.mean_low:.3f}, {row.mean_high:.3f}]")
-        result[arrows.format(_escaped(str(metric), form), signs[better])] = cells
+        result[_escaped(str(metric), form) + signs[better]] = cells
     return pd.DataFrame(result)
 
 
@@ -109,21 +112,13 @@ def print_scores(table: pd.DataFrame, console: Console) -> None:
     """Print means with 95 % intervals, a row a metric, a column a method; nothing where there are none."""
     if table.empty:
         return
-    methods = list(dict.fromkeys(table["method"]))
+    shown = wide(table, "text")
     result = Table(header_style="bold", expand=False)
     result.add_column("metric")
-    result.add_column("better")
-    for name in methods:
-        result.add_column(Text(printable(name)), justify="right")
-    for metric, rows in table.groupby("metric", sort=False):
-        by_method = {str(row.method): row for row in rows.itertuples()}
-        cells = []
-        for name in methods:
-            row: Any = by_method.get(name)
-            cells.append("" if row is None else f"{row.mean:.3f} [{row.mean_low:.3f}, {row.mean_high:.3f}]")
-        result.add_row(str(metric), str(rows["better"].iloc[0]), *cells)
-    costs = [f"{table.loc[table['method'] == name, 'gradients'].iloc[0]:.3g}" for name in methods]
-    result.add_row("cost in gradients", "lower", *costs)
+    for name in shown["method"]:
+        result.add_column(Text(name), justify="right")
+    for column in shown.columns[1:]:
+        result.add_row(column, *shown[column])
     console.print(result)
     console.print(f"(means over {table['count'].max()} images, with 95 % bootstrap intervals)")
 
@@ -146,9 +141,9 @@ def draw_comparison(table: pd.DataFrame, path: Path) -> None:
         places = range(len(methods))
         below, above = rows["mean"] - rows["mean_low"], rows["mean_high"] - rows["mean"]
         axis.errorbar(rows["mean"], places, xerr=[below, above], fmt="o", color="#264653", capsize=2, markersize=4)
-        arrow = "→ better" if rows["better"].dropna().iloc[0] == "higher" else "better ←"
-        axis.set_title(f"{metric}  ({arrow})", fontsize=9)
-        axis.set_yticks(list(places), [printable(name) for name in methods], fontsize=8)
+        arrow = {"higher": "  (→ better)", "lower": "  (better ←)", "": ""}[rows["better"].dropna().iloc[0]]
+        axis.set_title(f"{metric}{arrow}", fontsize=9)
+        axis.set_yticks(list(places), [_label(name) for name in methods], fontsize=8)
         axis.tick_params(axis="x", labelsize=8)
         axis.grid(axis="x", linewidth=0.4)
         axis.spines[["top", "right"]].set_visible(False)
@@ -157,6 +152,12 @@ def draw_comparison(table: pd.DataFrame, path: Path) -> None:
         axis.set_visible(False)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
+
+
+def _label(name: str) -> str:
+    """A name that leaves room for the figure, and is no formula."""
+    shown = printable(name)
+    return (shown if len(shown) <= _LABEL else f"{shown[:_LABEL]}...").replace("$", r"\$")
 
 
 def _escaped(text: str, form: str) -> str:

@@ -71,19 +71,25 @@ def _read(file: BinaryIO) -> Picture:
             if bands is not None:
                 return bands
             file.seek(0)
-        with warnings.catch_warnings():
-            # Pillow's remarks on broken metadata, and on pictures that are large but not too large.
-            warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-            warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-            with Image.open(file) as image:
-                image.load()
-                return to_rgb(_upright(image))
+        ignore_remarks()
+        with Image.open(file) as image:
+            image.load()
+            return to_rgb(_upright(image))
     except UnidentifiedImageError as error:
         raise UnreadableImageError("not an image of a known format") from error
     except UnreadableImageError:
         raise
     except Exception as error:  # decoders raise SyntaxError, struct.error, EOFError and more on broken files
         raise UnreadableImageError(describe(error)) from error
+
+
+def ignore_remarks() -> None:
+    """Ignore Pillow's remarks on broken metadata, and on pictures that are large but not too large.
+
+    For the whole process: images are read in a thread, and a filter for a while would be undone by other threads'.
+    """
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def _bands(file: BinaryIO) -> Tensor | None:

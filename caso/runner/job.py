@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,16 +15,17 @@ from omegaconf import DictConfig, OmegaConf
 from caso.runner.checks import check
 from caso.runner.comparison import SCORES, print_scores, scores, write_scores
 from caso.runner.datasets import Samples, find_samples
+from caso.runner.deaths import Deaths
 from caso.runner.devices import count_processes, find_device, take_share_of_machine
 from caso.runner.environment import environment
 from caso.runner.errors import ConfigError, describe, printable
 from caso.runner.loggers import Guarded, check_logger
 from caso.runner.methods import use_explainer
 from caso.runner.models import find_model
-from caso.runner.parts import Follower, PartWriter
+from caso.runner.parts import Follower
 from caso.runner.pictures import on_sheet, write_contact_sheet
 from caso.runner.plan import Plan, hold, make_plan, read_plan, write_json
-from caso.runner.predict import Share, explain_share, give_up
+from caso.runner.predict import Share, explain_share
 from caso.runner.processes import (
     Meeting,
     Process,
@@ -46,8 +46,6 @@ log = logging.getLogger(__name__)
 # Images explained together where the configuration says auto. On few cores large batches gain little, and the bar
 # should move; a device that lacks memory for 32 gets halves, see `caso.runner.explaining.halve_on_failure`.
 _AUTO_BATCH = {"cpu": 4, "cuda": 32}
-_DEATHS = 4
-"""How often processes may die, none having finished a batch since, before the run is given up."""
 
 
 def run_job(cfg: DictConfig, directory: Path, meeting: Meeting | None = None, outside: Process | None = None) -> int:
@@ -81,7 +79,7 @@ def run_job(cfg: DictConfig, directory: Path, meeting: Meeting | None = None, ou
         process = outside or Process()
         ids = list(samples.ids)
         plan = _plan(cfg, directory, ids, _batch_size(cfg, device, len(ids), world), process, meeting, stack)
-        share = Share(cfg, directory, plan, process, device, samples)
+        share = Share(cfg, directory, plan, process, device, samples, source)
         with end_on_sigterm():
             if not process.leads:
                 explain_share(share)
@@ -90,7 +88,7 @@ def run_job(cfg: DictConfig, directory: Path, meeting: Meeting | None = None, ou
             write_json(directory / "environment.json", environment(cfg, device))
             # The part of the machine is seen by new processes alone: this one may have used its devices already.
             here = outside is not None or (world == 1 and not dealt)
-            return _lead(share, world, source.name, start, here=here)
+            return _lead(share, world, start, here=here)
 
 
 def use_images(cfg: DictConfig) -> None:
@@ -148,7 +146,7 @@ class _Monitor:
         self._logger.finish(summary)
 
 
-def _lead(share: Share, world: int, model: str, start: float, *, here: bool) -> int:
+def _lead(share: Share, world: int, start: float, *, here: bool) -> int:
     """Explain what is missing, `here` or in other processes; then gather, write and print."""
     cfg, directory = share.cfg, share.directory
     monitor = _Monitor(cfg, directory, share.plan)
@@ -162,7 +160,7 @@ def _lead(share: Share, world: int, model: str, start: float, *, here: bool) -> 
                 explain_share(share, monitor.look)
                 wait_for_others(monitor.remaining)
             elif monitor.remaining():
-                deaths = _Deaths(share, world, model)
+                deaths = Deaths(share, world)
                 settings: Any = OmegaConf.to_container(cfg, resolve=True)
                 run_workers(directory, settings, world, monitor.look, deaths.told)
                 if left := monitor.remaining():
@@ -200,36 +198,6 @@ def _write(run: Run, scored: pd.DataFrame) -> bool:
         log.error("%s cannot be written: %s; load_run reads the results", RESULTS, describe(error))
         return False
     return True
-
-
-class _Deaths:
-    """Counts processes that were killed, batch by batch, and gives up a batch that two did not survive."""
-
-    def __init__(self, share: Share, world: int, model: str) -> None:
-        self._share, self._world, self._model = share, world, model
-        self._of_batch: Counter[int] = Counter()
-        self._in_a_row, self._finished = 0, -1
-
-    def told(self, rank: int, how: str) -> None:
-        """Take note that the process of that rank was killed by the signal named."""
-        own = Share(
-            self._share.cfg, self._share.directory, self._share.plan, Process(rank, self._world, rank),
-            self._share.device, self._share.samples,
-        )  # fmt: skip
-        missing = own.missing()
-        finished = len(missing)
-        self._in_a_row = self._in_a_row + 1 if finished == self._finished else 1
-        self._finished = finished
-        if self._in_a_row > _DEATHS:
-            raise ProcessFailedError(f"the processes were killed ({how}) {_DEATHS} times without finishing a batch")
-        if not missing:
-            return
-        self._of_batch[missing[0]] += 1
-        log.warning("process %d of %d was killed (%s); another goes on", rank, self._world, how)
-        if self._of_batch[missing[0]] == 2:
-            writer = PartWriter(own.directory)
-            give_up(own, self._model, missing[0], f"the process that explained it was killed twice ({how})", writer)
-            writer.close()
 
 
 def _plan(
@@ -278,6 +246,3 @@ def _batch_size(cfg: DictConfig, device: str, images: int, world: int) -> int:
 def _described(device: str, world: int) -> str:
     name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
     return printable(name if world == 1 else f"{name}, {world} processes")
-
-
-__all__ = ["Run", "run_job", "use_images"]

@@ -1,15 +1,19 @@
 """From samples to batches: reading, preprocessing, and what cannot be read."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, stack
+from torch import Tensor, no_grad, stack
 from torch.utils.data import Dataset
 
 from caso.runner.datasets import Sample
 from caso.runner.errors import describe
 from caso.runner.images import UnreadableImageError
+
+_EXTENT = 3
+"""How many axes pixels have."""
 
 
 @dataclass
@@ -90,11 +94,56 @@ class PixelBatches(Dataset[Batch]):
         sample = self.samples[place]
         label = sample.label if sample.label is None or self.classes is None else self.classes[sample.label]
         try:
-            return Item(place, sample.id, self.preprocessing(sample.read()), label=label)
+            return Item(place, sample.id, checked(self.preprocessing(sample.read())), label=label)
         except UnreadableImageError as error:
             return Item(place, sample.id, None, str(error), label)
         except Exception as error:  # a user's preprocessing may raise anything; it costs this image alone
             return Item(place, sample.id, None, f"preprocessing failed: {describe(error)}", label)
+
+
+def checked(pixels: Any) -> Tensor:
+    """See whether a preprocessing, which may be the user's, gives pixels.
+
+    Raises:
+        TypeError: If it does not; says what it gives.
+    """
+    if not isinstance(pixels, Tensor):
+        raise TypeError(f"it gives {type(pixels).__name__}, not a float tensor [C, H, W]")
+    if pixels.dim() != _EXTENT or not pixels.numel() or not pixels.is_floating_point():
+        raise TypeError(f"it gives a tensor {list(pixels.shape)} of {pixels.dtype}, not of floats [C, H, W]")
+    return pixels
+
+
+class ReadAhead:
+    """Goes through batches, and reads each in a thread while the one before is explained.
+
+    The first is read and explained before the second is touched: see `caso.runner.deaths`.
+
+    Args:
+        batches: The batches.
+        thread: Reads them, one at a time.
+    """
+
+    def __init__(self, batches: PixelBatches, thread: ThreadPoolExecutor) -> None:
+        """Keep both; nothing is read yet."""
+        self._batches, self._thread = batches, thread
+
+    def __len__(self) -> int:
+        """Count the batches."""
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Read the batches in order."""
+        ahead: Future[Batch] | None = None
+        for number in range(len(self)):
+            batch = (ahead or self._thread.submit(self._read, number)).result()
+            further = 0 < number < len(self) - 1
+            ahead = self._thread.submit(self._read, number + 1) if further else None
+            yield batch
+
+    def _read(self, number: int) -> Batch:
+        with no_grad():  # as Lightning has it around what it reads itself; threads begin anew
+            return self._batches[number]
 
 
 def collate(items: Iterable[Item]) -> Batch:

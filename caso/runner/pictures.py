@@ -77,7 +77,7 @@ def write_contact_sheet(directory: Path, pictures: list[str], total: int) -> Non
     if not pictures:
         return
     note = f"the first {len(pictures)} of {total} images" if total > len(pictures) else ""
-    contact_sheet([directory / name for name in pictures], note).save(directory / "contact_sheet.png")
+    contact_sheet([directory / name for name in pictures], note).save(directory / "contact_sheet.png", compress_level=1)
 
 
 def on_sheet(count: int) -> bool:

@@ -2,7 +2,9 @@
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,23 +12,20 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from numpy.typing import NDArray
 from omegaconf import DictConfig
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from caso.runner.datasets import Samples, find_samples
 from caso.runner.environment import keep_freed_memory
 from caso.runner.explaining import constant_columns
-from caso.runner.loading import PixelBatches
+from caso.runner.loading import Batch, PixelBatches, ReadAhead
 from caso.runner.models import find_model
-from caso.runner.models.classifier import Classifier
+from caso.runner.models.classifier import Classifier, ModelSource
 from caso.runner.module import ExplainModule
 from caso.runner.parts import PartWriter, finished_batches
-from caso.runner.pictures import panel, write_picture
-from caso.runner.plan import Plan, write_json
+from caso.runner.plan import Plan
 from caso.runner.processes import Process
-from caso.runner.store import DEFINITIONS
+from caso.runner.sink import FileSink
 from caso.runner.targets import align_labels, resolve, wants_label
 
 log = logging.getLogger(__name__)
@@ -43,6 +42,7 @@ class Share:
         process: Which of the run's processes this is.
         device: ``cpu`` or ``cuda``.
         samples: All images, in order.
+        source: The network, not loaded yet.
     """
 
     cfg: DictConfig
@@ -51,6 +51,7 @@ class Share:
     process: Process
     device: str
     samples: Samples
+    source: ModelSource
 
     def missing(self) -> list[int]:
         """The batches of this process that are not finished yet."""
@@ -61,20 +62,19 @@ class Share:
 
 def find_share(cfg: DictConfig, directory: Path, plan: Plan, process: Process, device: str) -> Share:
     """Gather what a process needs that is started with a planned directory alone."""
-    return Share(cfg, directory, plan, process, device, find_samples(cfg.dataset, cfg.seed))
+    return Share(cfg, directory, plan, process, device, find_samples(cfg.dataset, cfg.seed), find_model(cfg.model))
 
 
-def load_network(cfg: DictConfig) -> tuple[str, Classifier, int | None]:
+def load_network(source: ModelSource, cfg: DictConfig) -> tuple[Classifier, int | None]:
     """Load the network, and find the class that is explained.
 
     Returns:
-        the network's name, the classifier, and a class index, or None for the predicted class.
+        the classifier, and a class index, or None for the predicted class.
     """
-    source = find_model(cfg.model)
     torch.manual_seed(cfg.seed)  # of random weights
     classifier = source.load()
     target = None if wants_label(cfg.target) else resolve(cfg.target, classifier.class_names)
-    return source.name, classifier, target
+    return classifier, target
 
 
 def explain_share(share: Share, tick: Callable[[], None] = lambda: None) -> None:
@@ -89,22 +89,22 @@ def explain_share(share: Share, tick: Callable[[], None] = lambda: None) -> None
     cfg = share.cfg
     if share.device == "cpu":
         keep_freed_memory()
-    name, classifier, target = load_network(cfg)
+    classifier, target = load_network(share.source, cfg)
     classes = align_labels(share.samples.label_names, classifier.class_names) if share.samples.labels else None
-    sink = _Sink(share)
+    sink = FileSink(share.directory, share.plan, cfg.pictures)
     module = ExplainModule(
         classifier.network,
         cfg,
         target=target,
         by_label=wants_label(cfg.target),
         class_names=classifier.class_names,
-        model_name=name,
+        model_name=share.source.name,
         images_ahead=share.plan.count,
         sink=sink,
     )
     singly = 0
     try:
-        while missing := share.missing():
+        while missing := _missing(share, sink):
             # After a reader died, batches are read one at a time, to find out which one it cannot survive.
             chosen = missing[:1] if singly else missing
             places = [share.plan.places(batch) for batch in chosen]
@@ -116,60 +116,25 @@ def explain_share(share: Share, tick: Callable[[], None] = lambda: None) -> None
                 if "DataLoader worker" not in str(error):
                     raise
                 if singly:
-                    give_up(share, name, missing[0], "the process that read it was killed twice", sink.writer)
+                    give_up(share, missing[0], "the process that read it was killed twice", sink.writer)
                 log.warning("a process that reads images was killed; going on with another")
                 singly = 2 * cfg.num_workers + 1  # as many as were being read ahead
     finally:
-        sink.writer.close()
+        sink.close()
 
 
-def give_up(share: Share, model: str, batch: int, reason: str, writer: PartWriter) -> None:
+def _missing(share: Share, sink: FileSink) -> list[int]:
+    sink.settle()
+    return share.missing()
+
+
+def give_up(share: Share, batch: int, reason: str, writer: PartWriter) -> None:
     """Finish a batch with rows that say why its images have no map."""
-    constant = constant_columns(share.cfg, model)
+    constant = constant_columns(share.cfg, share.source.name)
     places = share.plan.places(batch)
     writer.commit(
         batch, [constant | {"image": share.samples[i].id, "status": "error", "message": reason} for i in places]
     )
-
-
-class _Sink:
-    """Takes each image's results to the part's files and the pictures as they come."""
-
-    def __init__(self, share: Share) -> None:
-        self.share = share
-        self.writer = PartWriter(share.directory)
-        self._rows: dict[int, list[dict[str, Any]]] = {}
-        self._defined = False
-
-    def take(
-        self, place: int, rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor | None
-    ) -> None:
-        """Take an image's rows, one for each setting, with their maps."""
-        picture = self._draw(place, rows, maps, pixels)
-        kept = ["" if attribution is None else self.writer.keep(attribution) for attribution in maps]
-        self._rows[place] = [row | {"map": where, "picture": picture} for row, where in zip(rows, kept, strict=True)]
-
-    def finish(self, definitions: dict[str, Any]) -> None:
-        """Finish the batch whose images have come; `definitions` says what their scores are."""
-        if definitions and not self._defined:
-            write_json(self.share.directory / DEFINITIONS, definitions)
-            self._defined = True
-        batch = min(self._rows) // self.share.plan.batch_size
-        self.writer.commit(batch, [row for _, rows in sorted(self._rows.items()) for row in rows])
-        self._rows = {}
-
-    def _draw(
-        self, place: int, rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor | None
-    ) -> str:
-        if pixels is None or place >= self.share.cfg.pictures:
-            return ""
-        content = panel(rows, maps, pixels)
-        if content is None:
-            return ""
-        name = f"pictures/{place:06d}.png"
-        (self.share.directory / "pictures").mkdir(exist_ok=True)
-        write_picture(content, self.share.directory / name)
-        return name
 
 
 class _Tick(pl.Callback):
@@ -182,10 +147,19 @@ class _Tick(pl.Callback):
         self._tick()
 
 
+@contextmanager
+def _loader(batches: PixelBatches, workers: int) -> Iterator[Iterable[Batch]]:
+    """Read batches beside the explaining: in processes, or in a thread."""
+    if workers:
+        yield DataLoader(batches, batch_size=None, num_workers=workers)
+        return
+    with ThreadPoolExecutor(1, "read") as thread:
+        yield ReadAhead(batches, thread)
+
+
 def _predict(share: Share, module: ExplainModule, batches: PixelBatches, tick: Callable[[], None]) -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     cfg = share.cfg
-    loader = DataLoader(batches, batch_size=None, num_workers=cfg.num_workers)
     trainer = pl.Trainer(
         accelerator="gpu" if share.device == "cuda" else "cpu",
         devices=[share.process.device] if share.device == "cuda" else 1,
@@ -202,7 +176,7 @@ def _predict(share: Share, module: ExplainModule, batches: PixelBatches, tick: C
         callbacks=[_Tick(tick)],
     )
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _loader(batches, cfg.num_workers) as loader:
             # Explaining an image takes far longer than reading it.
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             # Results are handed on inside predict_step, and memory must not grow with the data set.

@@ -177,6 +177,7 @@ class Config:
     trainer: Any = MISSING
     logger: Any = MISSING
     experiment: Any = None
+    size: Any = MISSING
     image: Any = None
     target: Any = MISSING
     lambda1: float = MISSING

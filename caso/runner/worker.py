@@ -32,12 +32,13 @@ def main(directory: Path, rank: int, world: int) -> int:
     cfg = OmegaConf.create(json.loads(_first_line()))
     assert isinstance(cfg, DictConfig)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _log_to(directory, speaks=rank == 0)
     try:
         with end_on_sigterm():
             sys.path.insert(0, str(Path.cwd()))  # where `model.entry` may lie
             device = find_device(cfg.trainer.accelerator)
-            explain_share(find_share(cfg, directory, read_plan(directory), Process(rank, world, rank), device))
+            share = find_share(cfg, directory, read_plan(directory), Process(rank, world, rank), device)
+            _log_to(directory, speaks=rank == 0)  # what was found has been told by the process that started this one
+            explain_share(share)
     except (KeyboardInterrupt, TerminatedError):
         return 0  # it was asked to; what is missing is seen in the directory
     except ConfigError as error:

@@ -3,8 +3,9 @@
     python scripts/benchmark.py --overhead
 
 Both explain the same crops in the same batches, in one process, by turns. The loop has its pixels in memory and throws
-its maps away; the run reads, crops and resizes photographs, draws, and writes to disk after each batch. Loading and
-capturing the network, and each loop's first batch, are not counted.
+its maps away; the run reads, crops and resizes photographs, draws, and writes each batch to disk, in threads beside the
+explaining. Loading and capturing the network, and each loop's first batch, are not counted; the writing of the last one
+is. Seconds of the run's parts are those in their threads.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +28,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
-from caso.runner import parts, predict
+from caso.runner import parts, predict, sink
 from caso.runner.environment import keep_freed_memory
 from caso.runner.explaining import explain, make_explainer
 from caso.runner.job import run_job
 from caso.runner.loading import PixelBatches
+from caso.runner.models import find_model
 from caso.runner.schema import register
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -44,12 +47,26 @@ CASES = (
 """Order, a name, and further settings of each case."""
 
 
+Moment = tuple[float, float]
+"""Seconds by the clock, and of the explaining thread's own processor time, which other programs hardly lengthen."""
+
+
+def now() -> Moment:
+    """The moment it is."""
+    return time.perf_counter(), time.thread_time()
+
+
+def between(moments: Sequence[Moment]) -> list[Moment]:
+    """The times from each moment to the next."""
+    return [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(moments)]
+
+
 @dataclass
 class Watch:
     """Seconds spent in parts of a run, and the moments at which batches were finished."""
 
     spent: Counter[str] = field(default_factory=Counter)
-    finished: list[float] = field(default_factory=list)
+    finished: list[Moment] = field(default_factory=list)
 
     @contextmanager
     def on(self, place: Any, name: str, word: str) -> Iterator[None]:
@@ -62,8 +79,8 @@ class Watch:
                 return before(*args, **kwargs)
             finally:
                 self.spent[word] += time.perf_counter() - begun
-                if name == "commit":
-                    self.finished.append(time.perf_counter())
+                if name in ("finish", "close"):
+                    self.finished.append(now())
 
         setattr(place, name, timed)
         try:
@@ -81,54 +98,55 @@ def configuration(settings: list[str]) -> DictConfig:
     return cfg
 
 
-def by_run(cfg: DictConfig) -> tuple[list[float], dict[str, float]]:
+def by_run(cfg: DictConfig) -> tuple[list[Moment], dict[str, float]]:
     """Run the program's job.
 
     Returns:
-        seconds of each batch but the first, and seconds a batch by part of the program.
+        seconds of each batch but the first, and of what comes after the last; and seconds a batch by part of the
+        program.
     """
     watch = Watch()
     with (
         tempfile.TemporaryDirectory() as folder,
         open(os.devnull, "w") as nothing,
         watch.on(PixelBatches, "__getitem__", "reading"),
-        watch.on(predict, "panel", "drawing"),
-        watch.on(predict, "write_picture", "drawing"),
+        watch.on(sink, "panel", "drawing"),
+        watch.on(sink, "write_picture", "drawing"),
         watch.on(parts.PartWriter, "keep", "encoding"),
         watch.on(parts.PartWriter, "commit", "writing to disk"),
+        watch.on(sink.FileSink, "finish", "waiting for the writing"),
+        watch.on(sink.FileSink, "close", "waiting for the writing"),
     ):
         told, sys.stdout = sys.stdout, nothing
         try:
             run_job(cfg.copy(), Path(folder))
         finally:
             sys.stdout = told
-    batches = len(watch.finished)
-    seconds = [after - before for before, after in zip(watch.finished, watch.finished[1:], strict=False)]
-    return seconds, {word: spent / batches for word, spent in watch.spent.items()}
+    batches = len(watch.finished) - 1
+    return between(watch.finished), {word: spent / batches for word, spent in watch.spent.items()}
 
 
-def by_loop(cfg: DictConfig) -> Callable[[], list[float]]:
+def by_loop(cfg: DictConfig) -> Callable[[], list[Moment]]:
     """Load the network and read the crops.
 
     Returns:
         a function that explains all batches and returns the seconds of each but the first.
     """
     keep_freed_memory()  # as the program does
-    _, classifier, target = predict.load_network(cfg)
+    classifier, target = predict.load_network(find_model(cfg.model), cfg)
     samples = predict.find_samples(cfg.dataset, cfg.seed)
     pixels = torch.stack([classifier.preprocessing(samples[place].read()) for place in range(len(samples))])
     explainer = make_explainer(cfg, classifier.network, len(pixels))
     batches = pixels.split(int(cfg.batch_size))
     explainer.prepare(batches[0])
 
-    def loop() -> list[float]:
-        seconds = []
+    def loop() -> list[Moment]:
+        finished = []
         for batch in batches:
-            begun = time.perf_counter()
             for explanation in explain(explainer, cfg, batch, target):
                 explanation.maps.detach().numpy()
-            seconds.append(time.perf_counter() - begun)
-        return seconds[1:]
+            finished.append(now())
+        return between(finished)
 
     return loop
 
@@ -156,8 +174,10 @@ def measure(images: int, batch: int, rounds: int = 3) -> list[dict[str, Any]]:
             seconds, parts_of_run = by_run(cfg)
             runs.append(seconds)
             spent.append(parts_of_run)
-        fastest = [[min(turns) for turns in zip(*all_turns, strict=True)] for all_turns in (runs, loops)]
-        rates = [batch * len(seconds) / sum(seconds) for seconds in fastest]
+        rates, own = (
+            [(count - batch) / _fastest([[times[kind] for times in turn] for turn in turns]) for turns in (runs, loops)]
+            for kind in (0, 1)
+        )
         records.append(
             {
                 "model": "efficientnet_lite0",
@@ -167,10 +187,15 @@ def measure(images: int, batch: int, rounds: int = 3) -> list[dict[str, Any]]:
                 "threads": torch.get_num_threads(),
                 "images_per_second": dict(zip(("run", "loop"), rates, strict=True)),
                 "ratio": rates[0] / rates[1],
+                "ratio_of_own_time": own[0] / own[1],
                 "parts": {word: min(turn.get(word, 0.0) for turn in spent) for word in spent[0]},
             }
         )
     return records
+
+
+def _fastest(turns: list[list[float]]) -> float:
+    return sum(min(seconds) for seconds in zip(*turns, strict=True))
 
 
 def table(records: list[dict[str, Any]]) -> Table:
@@ -178,12 +203,14 @@ def table(records: list[dict[str, Any]]) -> Table:
     first = records[0]
     result = Table(title=f"{first['model']}, batch {first['batch']}, CPU, {first['threads']} threads")
     words = list(dict.fromkeys(word for record in records for word in record["parts"]))
-    for heading in ("case", "images", "run, images/s", "loop, images/s", "run / loop", *(f"{w}, ms" for w in words)):
+    rates = ("run, images/s", "loop, images/s", "run / loop", "by thread time")
+    for heading in ("case", "images", *rates, *(f"{word}, ms" for word in words)):
         result.add_column(heading, justify="left" if heading == "case" else "right")
     for record in records:
-        rates = (f"{rate:.2f}" for rate in record["images_per_second"].values())
+        shown = [f"{rate:.2f}" for rate in record["images_per_second"].values()]
+        shown += [f"{record[name]:.3f}" for name in ("ratio", "ratio_of_own_time")]
         spent = (f"{1000 * record['parts'].get(word, 0):.0f}" for word in words)
-        result.add_row(record["case"], str(record["images"]), *rates, f"{record['ratio']:.3f}", *spent)
+        result.add_row(record["case"], str(record["images"]), *shown, *spent)
     return result
 
 

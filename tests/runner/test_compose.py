@@ -32,6 +32,7 @@ WITH = {
     "dataset=webdataset": ["dataset.path=there"],
     "explainer=stored": ["explainer.path=there"],
     "solver=krylov": ["order=second"],
+    "size=paper": ["dataset.root=there"],
 }
 
 
@@ -64,10 +65,10 @@ def test_every_explainer_has_its_file() -> None:
 
 
 def test_an_experiments_values_hold_and_the_command_line_has_the_last_word() -> None:
-    cfg = composed("experiment=paper_confidence")
+    cfg = composed("experiment=confidence_pair")
     assert (cfg.lambda1, cfg.magnitude) == (0.0, True)
-    assert composed("experiment=paper_sparsity").order.name == "second"
-    assert composed("experiment=paper_confidence", "lambda1=0.5").lambda1 == 0.5
+    assert composed("experiment=class_count").order.name == "second"
+    assert composed("experiment=confidence_pair", "lambda1=0.5").lambda1 == 0.5
 
 
 def test_the_schema_and_the_defaults_name_the_same_keys() -> None:

@@ -14,6 +14,18 @@ MISTAKES = [
     (["lamda1=1"], ["lamda1", "lambda1"]),
     (["modle=resnet18"], ["modle", "model"]),
     (["+foo=1"], ["foo", "no such key"]),
+    (["+dataset.foo=1"], ["dataset.foo=1", "no such key", "names"]),
+    (["+dataset.subset.m=1"], ["dataset.subset.m=1", "no such key"]),
+    (["dataset=crops", "+dataset.source.nams=1"], ["dataset.source.nams=1", "did you mean names"]),
+    (["+model.foo=1"], ["model.foo=1", "weights"]),
+    (["+order.foo=1"], ["order.foo=1", "no such key"]),
+    (["+explainer.foo=1"], ["explainer.foo=1", "no such key"]),
+    (["explainer=occlusion", "+explainer.strid=1"], ["explainer.strid=1", "did you mean stride"]),
+    (["+metrics.gin=1"], ["metrics.gin=1", "did you mean gini"]),
+    (["+regularization.foo=1"], ["regularization.foo=1", "no such key"]),
+    (["+solver.foo=1"], ["solver.foo=1", "no such key"]),
+    (["+trainer.foo=1"], ["trainer.foo=1", "devices"]),
+    (["+logger.foo=1"], ["logger.foo=1", "no such key"]),
     (["dataset.nam=[coffee]"], ["dataset.nam", "dataset.names"]),
     (["dataset.n=3"], ["dataset.n", "no such key"]),
     (["lambda1=abc"], ["lambda1=abc", "a number"]),
@@ -88,6 +100,13 @@ def test_a_mistake_is_one_clear_line(
         assert words in lines[0]
     assert "Traceback" not in ended.out + ended.err
     assert ended.out == ""
+
+
+@pytest.mark.parametrize("trainer", ["cpu", "ddp_cpu"])
+def test_what_is_imported_is_told_once(cli: Cli, trainer: str) -> None:
+    ended = cli(*TINY, "dataset.names=[moon,coffee]", "batch_size=1", f"trainer={trainer}")
+    assert ended.code == 0, ended.err
+    assert ended.err.count("model.entry: imported tests.runner.networks from ") == 1
 
 
 def test_no_gpu_is_a_clear_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -280,6 +280,52 @@ def test_code_of_the_user_that_ends_the_program(tmp_path: Path, processes: int) 
         assert load_run(tmp_path / entry).summary["status"] == "failed"
 
 
+WRONG = """
+from tests.runner import networks
+
+
+def of(wrong):
+    # Images of more than 400 pixels in width are what it is wrong for.
+    return networks.network(), lambda image: wrong(image) if image.width > 400 else networks.preprocess(image), None
+
+
+def picture():
+    return of(lambda image: image.resize((12, 10)))
+
+
+def batch():
+    return of(lambda image: networks.preprocess(image)[None])
+
+
+def whole_numbers():
+    return of(lambda image: (networks.preprocess(image) * 255).long())
+
+
+def empty():
+    return of(lambda image: networks.preprocess(image)[:, :0])
+"""
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [("picture", "it gives Image, not a float tensor [C, H, W]"),
+     ("batch", "it gives a tensor [1, 3, 10, 12] of torch.float32, not of floats [C, H, W]"),
+     ("whole_numbers", "it gives a tensor [3, 10, 12] of torch.int64, not of floats [C, H, W]"),
+     ("empty", "it gives a tensor [3, 0, 12] of torch.float32, not of floats [C, H, W]")],
+)  # fmt: skip
+def test_a_preprocessing_that_gives_no_pixels(cli: Cli, entry: str, words: str) -> None:
+    Path("wrong.py").write_text(WRONG)
+    Path("images").mkdir()
+    for name, width in (("good", 300), ("wide", 500)):
+        Image.new("RGB", (width, 200), "red").save(f"images/{name}.png")
+    ended = cli("model=python", f"model.entry=wrong:{entry}", "image=images")
+    assert ended.code == 1, ended.err
+    assert "Traceback" not in ended.out + ended.err
+    rows = load_run(ended.directory).table.set_index("image")
+    assert rows["status"].to_dict() == {"good.png": "converged", "wide.png": "unreadable"}
+    assert rows.loc["wide.png", "message"] == f"preprocessing failed: {words}"
+
+
 class Evil:
     def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
         return os.system, ("touch executed",)

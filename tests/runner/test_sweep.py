@@ -54,10 +54,3 @@ def test_a_type_error_in_a_sweep_stops_it_before_it_starts(cli: Cli) -> None:
     ended = cli("-m", *TINY, "lambda1=1e-4,abc")
     assert ended.code == 2
     assert ended.err.splitlines()[-1].startswith("lambda1=abc: must be a number") or "abc" in ended.err
-
-
-def test_the_experiments_are_sweeps(cli: Cli) -> None:
-    for name, count in (("paper_sparsity", 3), ("paper_confidence", 2)):
-        ended = cli("-m", *TINY, f"experiment={name}", "dataset.names=[moon]")
-        assert ended.code == 0, ended.err
-        assert len(pd.read_csv(ended.directory / "sweep.csv")) == count
