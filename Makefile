@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint bench clean
+.PHONY: help demo test test-all lint bench reproduce clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ lint: $(STAMP)  ## Check style, docstrings and types
 
 bench: $(STAMP)  ## Measure costs in gradients (scripts/benchmark.py)
 	$(BIN)/python scripts/benchmark.py
+
+SIZE ?= default
+reproduce: $(STAMP)  ## Run all experiments of the paper and write one report; SIZE=smoke|default|paper
+	scripts/reproduce.sh size=$(SIZE)
 
 clean:  ## Remove results, caches and .venv
 	rm -rf $(VENV) outputs multirun build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,46 @@
+"""The images that a run explained, as its network saw them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from caso.runner.datasets import find_samples
+from caso.runner.models import Classifier, find_model
+from caso.runner.store import Run
+from caso.viz import heat_image, pixels_image
+from experiments.drawing import image_uri
+
+
+def classifier(run: Run) -> Classifier:
+    """Load the network that a run explained."""
+    return find_model(run.config.model).load()
+
+
+def photographs(run: Run, names: Iterable[str], model: Classifier | None = None) -> dict[str, Tensor]:
+    """Read images of a run again.
+
+    Args:
+        run: Whose settings say where the images are.
+        names: Their ids.
+        model: The run's, if it is loaded already.
+
+    Returns:
+        Pixels ``[C, H, W]`` in [0, 1] by id.
+    """
+    wanted = list(names)
+    samples = find_samples(run.config.dataset, run.config.seed)
+    places = {name: place for place, name in enumerate(samples.ids)}
+    preprocessing = (model or classifier(run)).preprocessing
+    return {name: preprocessing(samples[places[name]].read()) for name in wanted}
+
+
+def photograph_uri(pixels: Tensor) -> str:
+    """An image ``[C, H, W]`` as a data URI."""
+    return image_uri(pixels_image(pixels), quality=80)
+
+
+def map_uri(attribution: Any) -> str:
+    """A map ``[C, H, W]`` as a data URI, rendered in grey."""
+    return image_uri(heat_image(torch.as_tensor(attribution)), quality=45)

@@ -1,0 +1,100 @@
+"""Verdicts on results that are known: each expectation can be met, and can be contradicted."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from caso.curvature import Linearisation
+from caso.objective import objective, soft_threshold
+from experiments import closed_form, convergence, hessian_impact
+from experiments.sweep import Sweep
+
+
+class Known(Sweep):
+    """A sweep whose jobs are made up."""
+
+    def __init__(self, jobs: list[Any]) -> None:
+        self.directory, self.jobs, self.failures, self.seconds = Path(), jobs, [], 0.0
+
+
+class Run:
+    def __init__(self, table: pd.DataFrame, maps: dict[str, Any]) -> None:
+        self.table, self.maps = table, maps
+
+
+class Job:
+    def __init__(self, table: pd.DataFrame, maps: dict[str, Any], **settings: Any) -> None:
+        self.run, self.table, self.settings = Run(table, maps), table, settings
+
+    def __getitem__(self, key: str) -> Any:
+        return self.settings[key]
+
+
+@pytest.mark.parametrize("agree", [True, False])
+def test_the_impact_of_the_hessian(agree: bool) -> None:
+    confidence = np.linspace(0.05, 0.99, 30)
+    angles = (1 - confidence) if agree else confidence
+    names = [f"image {i}" for i in range(30)]
+    table = pd.DataFrame(
+        {"image": names, "predicted_name": "a cat", "confidence": confidence, "lambda_max": 1.0, "leading_share": 0.5}
+    ).assign(leading_cosine=np.cos(angles))
+    first = Job(table, {name: np.array([1.0, 0.0]) for name in names}, **{"order.name": "first"})
+    second = Job(
+        table, {n: np.array([np.cos(a), np.sin(a)]) for n, a in zip(names, angles, strict=True)},
+        **{"order.name": "second"},
+    )  # fmt: skip
+    result = hessian_impact.read(Known([first, second]))
+    assert result.verdict.holds is agree
+    assert result.numbers["rank_correlation"] == pytest.approx(-1 if agree else 1)
+    assert result.numbers["distance_under_0.5"] == pytest.approx(
+        np.median(2 * np.sin(angles[confidence < 0.5] / 2)), abs=1e-12
+    )
+
+
+@pytest.mark.parametrize(("off", "holds"), [(0.5, True), (1e-6, False)])
+def test_where_the_closed_form_holds(off: float, holds: bool) -> None:
+    def job(name: str, difference: float) -> Job:
+        table = pd.DataFrame({"gauss_newton_difference": [difference], "closed_form_difference": [difference]})
+        return Job(table, {}, **{"experiment.network": name})
+
+    result = closed_form.read(Known([job("resnet18", 1e-6), job("vit", off)]))
+    assert result.verdict.holds is holds
+
+
+@pytest.mark.parametrize(("products", "holds"), [(100.0, True), (12.0, False)])
+def test_the_solvers(monkeypatch: pytest.MonkeyPatch, products: float, holds: bool) -> None:
+    rows = pd.DataFrame(
+        [
+            {"solver": "krylov", "n_iter": 10, "tol": 1e-3, "hvps": 7.0, "kkt_residual": 1e-4, "gap": 1e-8},
+            {"solver": "adam", "n_iter": 10, "tol": 1e-3, "hvps": products, "kkt_residual": 1e-4, "gap": 1e-8},
+        ]
+    ).assign(seconds=1.0, image="a cat")
+    monkeypatch.setattr(convergence, "_measured", lambda sweep: rows)
+    assert convergence.read(Known([])).verdict.holds is holds
+
+
+@pytest.mark.parametrize("lambda1", [0.0, 0.05])
+def test_the_gap_is_the_objectives_difference(lambda1: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    factor = torch.randn(12, 4, generator=generator, dtype=torch.float64)
+    hessian, gradient = factor @ factor.T, torch.randn(12, generator=generator, dtype=torch.float64)
+    l2 = 4.0 + float(torch.linalg.eigvalsh(hessian)[-1])
+    best = torch.zeros(12, dtype=torch.float64)
+    for _ in range(4000):
+        best = soft_threshold(gradient + hessian @ best, torch.tensor(lambda1)) / l2
+    problem = Linearisation(torch.zeros(1, 2), gradient.view(1, 1, 3, 4), lambda v: (hessian @ v.flatten()).view_as(v))
+    row = {"lambda1": lambda1, "lambda2": 4.0, "lambda2_effective": l2, "kkt_residual": 0.0}
+    of = convergence.gap_from(problem, best.view(1, 1, 3, 4), pd.Series(row))
+
+    def value(delta: torch.Tensor) -> float:
+        l1, ridge = torch.tensor([lambda1]), torch.tensor([l2])
+        return float(objective(delta[None], gradient[None], (hessian @ delta)[None], l1, ridge)[0])
+
+    for size in (1.0, 1e-2):
+        other = best + size * torch.randn(12, generator=generator, dtype=torch.float64)
+        assert of(other.view(1, 1, 3, 4)) == pytest.approx((value(best) - value(other)) / value(best), rel=1e-6)
+    assert of(best.view(1, 1, 3, 4)) == pytest.approx(0, abs=1e-12)
