@@ -7,11 +7,13 @@ Interpretation", ICML 2019, arXiv 1902.00407.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from torch import Tensor, nn
 
 from caso.curvature import OPERATORS, Linearisation, Traced, choose, grounds, linearise, trace
 from caso.curvature.first_order import first_order
+from caso.curvature.rounding import rounding
 from caso.explainer import Explainer, require
 from caso.network import as_it_is, fingerprint, prepare
 from caso.network.functional import NotCapturableError
@@ -160,6 +162,7 @@ class CASO(Explainer):
             curvature = "closed_form"
         self.curvature, self._known_ahead = curvature, images_ahead > 0
         self._traced: Traced | None = None
+        self._rounding: float | None = None
         self._traceable = curvature != "closed_form"
 
     def _ready(self, inputs: Tensor) -> None:
@@ -167,6 +170,9 @@ class CASO(Explainer):
         if self._network is None or known != self._known:
             self._network, self._known = prepare(self.model, inputs), known
             self._traced, self._traceable = None, self.curvature != "closed_form"
+            if self.solver == "krylov":
+                self._classes(inputs)  # that there are logits is checked first
+                self._rounding = rounding(self._network, inputs, self.curvature)
         copies = self.n_samples if self.smooth else 1
         pays = max(self._ahead, len(inputs)) * copies >= TRACING_PAYS
         # What images are yet to decide is not traced.
@@ -183,8 +189,10 @@ class CASO(Explainer):
         if not self._known_ahead:
             self._ahead += len(inputs) // (self.n_samples if self.smooth else 1)
         if self._traced is not None:
-            return self._traced(inputs, target)
-        return linearise(self._network, inputs, target, self.curvature)
+            problem = self._traced(inputs, target)
+        else:
+            problem = linearise(self._network, inputs, target, self.curvature)
+        return replace(problem, rounding=self._rounding)
 
     def _curvature(self) -> tuple[str, bool | None, str]:
         assert self._network is not None

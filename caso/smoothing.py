@@ -78,4 +78,5 @@ def smoothed(
     gradient = mean(lambda part: part.gradient, batch)
     finite = torch.isfinite(torch.stack([p.logits.reshape(-1, batch, p.logits.shape[1]).sum(0) for p in parts])).all(0)
     logits = torch.where(finite, logits, torch.full_like(logits, torch.nan))
-    return Linearisation(logits, gradient, product_of([part.product for part in parts], counts), restrict)
+    product = product_of([part.product for part in parts], counts)
+    return Linearisation(logits, gradient, product, restrict, None, parts[0].rounding)

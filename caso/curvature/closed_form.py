@@ -35,6 +35,7 @@ def closed_form(network: Callable[[Tensor], Tensor], inputs: Tensor, target: Ten
         factors[:, k] = row.flatten(1)
     logits = logits.detach()
     p, slope = residual_of_target(logits, target)
+    p = p.to(inputs.dtype)
     gradient = torch.einsum("bkd,bk->bd", factors, slope).view_as(inputs)
     # diag p - p p' = S S' with S = (diag sqrt p) - p (sqrt p)': the factors are the columns of W S.
     factors -= torch.einsum("bkd,bk->bd", factors, p)[:, None]

@@ -26,6 +26,8 @@ from caso.solvers.solution import CONVERGED, FLOOR, NOT_FINITE, STOPPED, Solutio
 _MOST_PRODUCTS = 96
 _EIGENVALUE_TOLERANCE = 1e-3
 """Of `lambda_max`, relative, where the map itself does not need it more exactly."""
+_ROUNDING = 16.0
+"""Error of a product in units of the last place, where it was not measured."""
 _FLOOR_REACHED = 30.0
 """How many times the estimate of the floor a residual may be that is called floor."""
 
@@ -134,7 +136,8 @@ class KrylovRun:
         """Residual that the products' rounding alone leaves at maps of norm `size * |g|`, like `size` `[b, ...]`."""
         batch = self.batch
         eps = torch.finfo(batch.delta.dtype).eps
-        noise = 4 * batch.basis.asymmetry + 2 * eps * (self.spectrum.values.abs().amax(1) + batch.l2)
+        rounding = self.problem.rounding or _ROUNDING * eps
+        noise = rounding * self.spectrum.values.abs().amax(1) + batch.basis.asymmetry + 2 * eps * batch.l2
         return noise.view(-1, *[1] * (size.dim() - 1)) * size + eps
 
     def record(
@@ -164,7 +167,7 @@ class KrylovRun:
         """Set the maps of the images `pending` `[b]` to the solutions of the reduced problem."""
         batch, reduced = self.batch, self.reduced()
         start = batch.z if batch.z.shape[1] == batch.basis.size else reduced.guess(batch.delta)
-        batch.z, solved = reduced.solve(lambda1, start, torch.where(pending, self.tolerance(), torch.inf))
+        batch.z, solved, _ = reduced.solve(lambda1, start, torch.where(pending, self.tolerance(), torch.inf))
         batch.delta = solved if bool(pending.all()) else torch.where(pending[:, None], solved, batch.delta)
 
     def update_penalty(self) -> None:
@@ -267,7 +270,7 @@ class KrylovRun:
         done = good | (pending & (~wanted | (residual <= floor) | stuck))
         batch.residual = torch.where(done, torch.inf, torch.where(pending, residual, batch.residual))
         if bool(done.any()):
-            ending = torch.where(good, 0, torch.where(residual <= near, 1, 2)).tolist()
+            ending = torch.where(good & (floor <= tol), 0, torch.where(residual <= near, 1, 2)).tolist()
             self.solution.maps[batch.rows[done], value[done]] = batch.delta[done]
             self.record(done, value, residual, floor, "product", [(CONVERGED, FLOOR, STOPPED)[e] for e in ending])
         return done

@@ -24,7 +24,7 @@ from caso.curvature.linearisation import Linearisation
 from caso.objective import combine, dots, norms, soft_threshold
 from caso.solvers.krylov import KrylovRun
 from caso.solvers.reduced import ReducedProblem
-from caso.solvers.solution import CONVERGED, Solution
+from caso.solvers.solution import CONVERGED, FLOOR, Solution
 
 _SAFETY = 3.0
 """How many times as strongly as along the measured direction the approximation's error may act elsewhere."""
@@ -67,7 +67,8 @@ class _Path:
         self.open[:, 0] = False
         self.strength = run.spectrum.values.abs().amax(1)
         """What the approximation's error makes of a direction outside at most, by what is known, `[b]`."""
-        self.swept = False
+        self.summed: Tensor | None = None
+        """Inner products of the maps with the Hessian's products, as of the last sweep, `[b, L, m]`."""
         self.generator = torch.Generator().manual_seed(0)
 
     def solve(self) -> None:
@@ -107,7 +108,7 @@ class _Path:
 
     def round(self, thorough: bool) -> None:
         """Solve the open values, and take a product along a combination of their new parts where that is needed."""
-        run, batch, solution, rows = self.run, self.run.batch, self.run.solution, self.rows
+        run, batch = self.run, self.run.batch
         before, first = run.reduced(), self.open
         size, beyond = self.sweep(before)
         self.passed(size, beyond, torch.zeros_like(beyond))
@@ -120,9 +121,9 @@ class _Path:
             self.open &= ~(torch.zeros_like(self.open).scatter(1, far[:, None], True) & pending[:, None])
             self.open &= batch.usable[:, None]
             return
-        weights = torch.randn(first.shape[1], generator=self.generator, dtype=torch.float64).to(rows.device) * first
-        maps = solution.maps if len(rows) == len(solution.maps) else solution.maps[rows]
-        outside, share = batch.basis.outside(combine(weights, maps))
+        weights = torch.randn(first.shape[1], generator=self.generator, dtype=torch.float64)
+        maps = self.maps()
+        outside, share = batch.basis.outside(combine(weights.to(maps.device) * first, maps))
         wanted = pending & (share > run.rounding) & ~run.exhausted()
         self.measure(outside, wanted)
         if bool(wanted.any()):
@@ -141,15 +142,28 @@ class _Path:
         images = len(self.rows)
         # On a CPU one image after the other: its vectors stay in the cache. On a GPU all at once.
         step = 1 if self.rows.device.type == "cpu" else images
-        tolerance = self.run.tolerance()
+        tolerance, again = self.run.tolerance(), self.summed is not None
+        self.summed = self.known_sums()
         for first in range(0, images, step):
             part = slice(first, first + step)
-            size[part], beyond[part] = self.sweep_part(reduced.part(part), part, tolerance[part])
-        self.swept = True
+            size[part], beyond[part] = self.sweep_part(reduced.part(part), part, tolerance[part], again)
         return size, beyond
 
-    def sweep_part(self, reduced: ReducedProblem, part: slice, tolerance: Tensor) -> tuple[Tensor, Tensor]:
-        """Do so for some of the images."""
+    def known_sums(self) -> Tensor:
+        """The maps' inner products with all products of the Hessian, `[b, L, m]`; only the newest are computed."""
+        products, before = self.run.batch.basis.products, self.summed
+        if before is None:
+            return self.lambda1.new_zeros(*self.lambda1.shape, products.shape[1])
+        return torch.cat([before, dots(self.maps(), products[:, before.shape[2] :])], 2)
+
+    def maps(self) -> Tensor:
+        """As they are, `[b, L, d]`."""
+        maps = self.run.solution.maps
+        return maps if len(self.rows) == len(maps) else maps[self.rows]
+
+    def sweep_part(self, reduced: ReducedProblem, part: slice, tolerance: Tensor, again: bool) -> tuple[Tensor, Tensor]:
+        """Do so for some of the images; `again` where the maps are those of an earlier sweep."""
+        assert self.summed is not None
         batch, rows, values, open_ = self.run.batch, self.rows[part], self.lambda1[part], self.open[part]
         basis, norm = batch.basis.part(part), batch.norm[part]
         size, beyond = torch.zeros_like(values), torch.zeros_like(values)
@@ -157,15 +171,16 @@ class _Path:
         last, trend = values[:, 0], torch.zeros_like(z)
         for value in torch.nonzero(open_.any(0))[:, 0].tolist():
             chosen, lambda1 = open_[:, value], values[:, value]
-            if self.swept:
-                start = reduced.guess(self.run.solution.maps[rows, value])
+            if again:
+                start = reduced.reduce(self.summed[part, value])
             else:
                 # While the support stays, z is linear in lambda1.
                 start = z + torch.where(reduced.steady, lambda1 - last, 0.0)[:, None] * trend
             start = torch.where((lambda1 >= top)[:, None], 0.0, start)  # where the map is zero, exactly
-            solved, delta = reduced.solve(lambda1, start, torch.where(chosen, tolerance, torch.inf))
+            solved, delta, summed = reduced.solve(lambda1, start, torch.where(chosen, tolerance, torch.inf))
             trend, z, last = (solved - z) / (lambda1 - last).clamp_min(1e-300)[:, None], solved, lambda1
             self.run.solution.maps[rows[chosen], value] = delta[chosen]
+            self.summed[part, value] = torch.where(chosen[:, None], summed, self.summed[part, value])
             _, share = basis.outside(delta)
             size[:, value] = norms(delta) / norm
             beyond[:, value] = share * size[:, value]
@@ -180,10 +195,12 @@ class _Path:
             known: what is known of their residuals, `[b, L]`.
         """
         run, floor = self.run, self.run.floor(size)
-        estimate = 0.05 * run.tol + known + beyond * self.strength[:, None] + floor
-        good = self.open & (estimate <= run.tol) & run.batch.usable[:, None]
+        estimate = 0.05 * run.tol + known + beyond * self.strength[:, None]
+        # Where rounding alone is above the tolerance, no product would change that.
+        good = self.open & (estimate + floor.where(floor <= run.tol, 0) <= run.tol) & run.batch.usable[:, None]
         for value in torch.nonzero(good.any(0))[:, 0].tolist():
             position = torch.full_like(self.rows, value)
-            status = [CONVERGED] * len(position)
-            run.record(good[:, value], position, estimate[:, value], floor[:, value], "estimate", status)
+            status = [CONVERGED if fine else FLOOR for fine in (floor[:, value] <= run.tol).tolist()]
+            residual = estimate[:, value] + floor[:, value]
+            run.record(good[:, value], position, residual, floor[:, value], "estimate", status)
         self.open &= ~good

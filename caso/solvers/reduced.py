@@ -35,12 +35,14 @@ class _State:
     """Its norm, `[B]`."""
     shrunk: Tensor
     """`soft(g + W'z, lambda1)`, `[B, d]`: the map times `l2`."""
+    summed: Tensor
+    """Its inner products with the Hessian's, `[B, m]`."""
 
     def updated(self, other: _State, where: Tensor) -> _State:
         """Taken from `other` for the images `where` `[B]`."""
         if bool(where.all()):
             return other
-        names = ("z", "value", "size", "shrunk")
+        names = ("z", "value", "size", "shrunk", "summed")
         chosen = {name: where.view(-1, *[1] * (getattr(self, name).dim() - 1)) for name in names}
         return _State(*(torch.where(chosen[n], getattr(other, n), getattr(self, n)) for n in names))
 
@@ -82,9 +84,9 @@ class ReducedProblem:
         """Evaluate `F`, for all images: leaving some out would copy the products of the others."""
         pull = self.gradient + combine((z[:, None] @ self.mix)[:, 0], self.products)
         shrunk = soft_threshold(pull, lambda1.to(pull.dtype)[:, None])
-        summed = dots(self.products, shrunk[:, None])
-        value = z - self.signs * (self.mix @ summed)[..., 0] / self.l2[:, None]
-        return _State(z, value, torch.linalg.vector_norm(value, dim=1), shrunk)
+        summed = dots(self.products, shrunk[:, None])[..., 0]
+        value = z - self.reduce(summed) / self.l2[:, None]
+        return _State(z, value, torch.linalg.vector_norm(value, dim=1), shrunk, summed)
 
     def _merit(self, state: _State) -> tuple[Tensor, Tensor]:
         """`f(z) = |z|^2 / 2 - |soft(g + W'z, lambda1)|^2 / (2 l2)`, and its rounding, `[B]`."""
@@ -103,7 +105,7 @@ class ReducedProblem:
             gram = dots(products * (state.shrunk[row] != 0), products)[0]
             self.slope[row] = identity - (self.signs[row] / self.l2[row])[:, None] * (mix @ gram @ mix.mT)
 
-    def solve(self, lambda1: Tensor, start: Tensor, tolerance: Tensor) -> tuple[Tensor, Tensor]:
+    def solve(self, lambda1: Tensor, start: Tensor, tolerance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Find `z` with `|F(z)| <= tolerance`, image by image.
 
         The last Jacobian serves again for as long as its steps reduce `|F|` well, also from call to call. Otherwise
@@ -118,7 +120,8 @@ class ReducedProblem:
             tolerance: `[B]`; infinite for images that are not to be solved. Below rounding nothing is sought.
 
         Returns:
-            `z` `[B, m]` and the maps `[B, d]`; on exhaustion the last ones, whose quality the certificate then tells.
+            `z` `[B, m]`, the maps `[B, d]` and their inner products with the Hessian's `[B, m]`; on exhaustion the last
+            ones, whose quality the certificate then tells.
         """
         state = self._at(start, lambda1)
         self.steady = torch.ones_like(self.convex)
@@ -143,7 +146,8 @@ class ReducedProblem:
                 before = state.size
                 state = self._newton(state, lambda1, enough, left)
                 usable = usable | (left & (state.size <= _QUICK * before))
-        return state.z, state.shrunk / self.l2.to(state.shrunk.dtype)[:, None]
+        maps = state.shrunk / self.l2.to(state.shrunk.dtype)[:, None]
+        return state.z, maps, state.summed / self.l2[:, None]
 
     def _newton(self, state: _State, lambda1: Tensor, tolerance: Tensor, left: Tensor) -> _State:
         """One Newton step of the images `left` `[B]`, each as long as it may be."""
@@ -175,4 +179,8 @@ class ReducedProblem:
 
     def guess(self, delta: Tensor) -> Tensor:
         """`z` of given maps `[B, d]`: `[B, m]`."""
-        return self.signs * (self.mix @ dots(self.products, delta[:, None]))[..., 0]
+        return self.reduce(dots(self.products, delta[:, None])[..., 0])
+
+    def reduce(self, summed: Tensor) -> Tensor:
+        """`z` of maps whose inner products with the Hessian's products are known, `[B, m]`: `[B, m]`."""
+        return self.signs * (self.mix @ summed[..., None])[..., 0]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 CONVERGED = "converged"
-"""The residual is at most the tolerance asked for."""
+"""The residual is at most the tolerance asked for, and so is what rounding could hide."""
 FLOOR = "floor"
-"""The residual is above the tolerance, and no further product in this precision would lower it."""
+"""The residual, or what rounding could hide of it, is above the tolerance; no product in this precision lowers it."""
 STOPPED = "stopped"
 """The solver's iterations ran out before the tolerance was reached."""
 NOT_FINITE = "not_finite"

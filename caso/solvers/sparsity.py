@@ -33,7 +33,7 @@ def _bisect(run: KrylovRun, sparsity: float) -> Tensor:
     z, tolerance = reduced.guess(batch.delta), run.tolerance()
     lambda1 = run.solution.lambda1[batch.rows, 0].clamp(max=high)
     for _ in range(_HALVINGS):
-        z, maps = reduced.solve(lambda1, z, tolerance)
+        z, maps, _ = reduced.solve(lambda1, z, tolerance)
         found = fraction_of_zeros(maps)
         low, high = torch.where(found < sparsity, lambda1, low), torch.where(found < sparsity, high, lambda1)
         lambda1 = (low + high) / 2
