@@ -245,6 +245,7 @@ class Explainer:
             predicted=predicted,
             confidence=confidence,
             target_confidence=probabilities.gather(1, explained[:, None])[:, 0],
+            probabilities=probabilities,
             lambda1=solution.lambda1,
             lambda2_effective=solution.lambda2_effective,
             lambda_max=solution.lambda_max,

@@ -19,6 +19,7 @@ class _Figures:
     predicted: Tensor
     confidence: Tensor
     target_confidence: Tensor
+    probabilities: Tensor
     lambda1: Tensor
     lambda2_effective: Tensor
     lambda_max: Tensor
@@ -63,6 +64,7 @@ class Explanation(_Figures):
         predicted: class with the largest logit, `[B]`.
         confidence: softmax probability of the predicted class, `[B]`, from 0 to 1.
         target_confidence: of the explained class, `[B]`, from 0 to 1.
+        probabilities: softmax of all classes, float64 `[B, K]`.
         lambda1: `[B]`.
         lambda2_effective: lambda2, for second order plus the largest eigenvalue, `[B]`.
         lambda_max: largest eigenvalue of the Hessian, `[B]`; NaN for first order.

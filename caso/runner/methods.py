@@ -27,11 +27,13 @@ class Explained:
     Attributes:
         maps: ``[B, C, H, W]``, as they are stored.
         rows: What is known of each image's map, by the results' columns.
+        probabilities: Of all classes, ``[B, K]``.
         evidence: Why the curvature was chosen; may be empty.
     """
 
     maps: Tensor
     rows: list[dict[str, Any]]
+    probabilities: Tensor
     evidence: str = ""
 
 
@@ -95,7 +97,8 @@ class _Own:
         for one in explain(self._explainer, self._cfg, pixels, target):
             rows = [figures(one, place) for place in range(len(pixels))]
             rows = [row | {"gradients": float(copies * (1 + row["hvps"]))} for row in rows]
-            results.append(Explained(finish_maps(self._cfg, one.maps.detach(), pixels), rows, one.evidence))
+            maps = finish_maps(self._cfg, one.maps.detach(), pixels)
+            results.append(Explained(maps, rows, one.probabilities, one.evidence))
         return results
 
     def again(self, network: Any = None) -> Callable[[Tensor, Tensor], Tensor]:
@@ -134,7 +137,7 @@ class _Other:
             }
             for i in range(len(pixels))
         ]
-        return [Explained(finished, rows)]
+        return [Explained(finished, rows, probabilities)]
 
 
 class _Baseline(_Other):

@@ -144,6 +144,8 @@ class ExplainModule(pl.LightningModule):
             row["predicted_name"] = self._class_name(row["predicted"])
             if label is not None:
                 row |= {"label": label, "label_name": self._class_name(label), "correct": row["predicted"] == label}
+                if label < explained.probabilities.shape[1]:
+                    row["label_confidence"] = float(explained.probabilities[place, label])
             attribution: NDArray[Any] | None = attributions[place]
             if row["status"] == "not_finite" or not np.isfinite(attributions[place]).all():
                 row |= {"status": "not_finite", "message": "the network or its derivatives are not finite here"}

@@ -54,6 +54,7 @@ COLUMNS = (
     "target_confidence",
     "label",
     "label_name",
+    "label_confidence",
     "correct",
     "explainer",
     "order",
@@ -85,6 +86,7 @@ COLUMNS = (
     "picture",
 )
 RESULTS = "results.csv"
+CLASSES = "classes.csv"
 SUMMARY = "summary.json"
 DEFINITIONS = "metrics.json"
 _TEXT = pd.StringDtype("python")  # the only type that holds, and groups by, file names that are no valid text
@@ -149,6 +151,21 @@ class Run:
         path = self.directory / DEFINITIONS
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
+    @property
+    def classes(self) -> pd.DataFrame:
+        """The table by true class: images, the share that is predicted rightly, and means of figures and scores.
+
+        Empty where no image has a label. An image with several settings counts once, its figures with their mean.
+        """
+        good = self.table[self.table["label"].notna() & self.table["target"].notna()]
+        scores = self.table.columns[len(COLUMNS) :]
+        figures = ["correct", "label_confidence", "confidence", "lambda_max", "sparsity", *scores]
+        by_image = good.astype({"correct": float}).groupby(["label", "label_name", "image"])[figures].mean()
+        by_class = by_image.groupby(level=["label", "label_name"])
+        table = by_class.mean().rename(columns={"correct": "accuracy"})
+        table.insert(0, "images", by_class.size())
+        return table.reset_index()
+
     def curves(self, metric: str) -> tuple[NDArray[Any], NDArray[Any]]:
         """A metric's curves: where they were taken, ``[S]``, and their values, ``[rows, S]``, NaN where there are none.
 
@@ -208,7 +225,9 @@ def _read_table(directory: Path) -> pd.DataFrame:
 
 
 def write_table(run: Run) -> None:
-    """Write the table for people and other programs."""
+    """Write the table, and that by class where there are labels, for people and other programs."""
     # File names that are no valid text must survive the way to the table.
-    with whole(run.directory / RESULTS) as path:
-        run.table.to_csv(path, index=False, encoding="utf-8", errors="surrogateescape")
+    for name, table in ((RESULTS, run.table), (CLASSES, run.classes)):
+        if len(table):
+            with whole(run.directory / name) as path:
+                table.to_csv(path, index=False, encoding="utf-8", errors="surrogateescape")

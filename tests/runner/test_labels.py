@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -35,6 +36,23 @@ def test_labels_come_along(cli: Cli) -> None:
     assert table["correct"].tolist() == (table["predicted"] == table["label"]).tolist()
     assert (table["target"] == table["predicted"]).all()
     assert table["target_confidence"].to_numpy() == pytest.approx(table["confidence"])
+    right = table["correct"].to_numpy(bool)
+    assert table["label_confidence"].to_numpy()[right] == pytest.approx(table["confidence"][right])
+    assert (table["label_confidence"] <= table["confidence"]).all()
+
+
+def test_there_is_a_table_by_class(cli: Cli) -> None:
+    folders(["tabby", "tiger_cat"])
+    run = labelled(cli, "metrics=complexity")
+    classes, table = run.classes, run.table
+    assert classes["label_name"].tolist() == ["tabby", "Tiger Cat"]
+    assert classes["images"].tolist() == [2, 2]
+    for row in classes.itertuples():
+        own = table[table["label"] == row.label]
+        assert row.accuracy == own["correct"].astype(float).mean()
+        assert row.label_confidence == pytest.approx(own["label_confidence"].mean())
+        assert row.gini == pytest.approx(own["gini"].mean())
+    assert pd.read_csv(run.directory / "classes.csv")["images"].tolist() == [2, 2]
 
 
 def test_the_label_is_explained_in_the_networks_numbers(cli: Cli) -> None:
@@ -43,7 +61,7 @@ def test_the_label_is_explained_in_the_networks_numbers(cli: Cli) -> None:
     assert run.table["target"].tolist() == [2, 2, 3, 3]
     by_name = labelled(cli, "target=stop_sign")
     np.testing.assert_allclose(run.maps["stop_sign/0.png"], by_name.maps["stop_sign/0.png"], rtol=1e-4, atol=1e-6)
-    assert (run.table["target_confidence"] <= run.table["confidence"]).all()
+    assert run.table["target_confidence"].to_numpy() == pytest.approx(run.table["label_confidence"])
 
 
 def test_labels_that_the_network_does_not_know_are_told(cli: Cli) -> None:
