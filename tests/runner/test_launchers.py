@@ -21,7 +21,13 @@ Cli = Callable[..., Ended]
 VALUES = ("1e-4", "-1", "1e-3", "1e-2", "1e-5", "2e-4")
 
 
-@pytest.mark.parametrize("launcher", [("joblib", "hydra.launcher.n_jobs=3"), ("submitit_local",)], ids=lambda o: o[0])
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        pytest.param(("joblib", "hydra.launcher.n_jobs=3"), id="joblib"),
+        pytest.param(("submitit_local",), id="submitit_local", marks=pytest.mark.slow),
+    ],
+)
 def test_a_sweep_of_jobs_in_several_processes(tmp_path: Path, launcher: tuple[str, ...]) -> None:
     ended = program.run(
         tmp_path, "-m", f"hydra/launcher={launcher[0]}", *launcher[1:], *TINY, "dataset=crops", "dataset.n=4",
