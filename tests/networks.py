@@ -60,6 +60,18 @@ def small(
     return model.to(dtype).eval()
 
 
+class StraightThrough(torch.autograd.Function):
+    """Rounds, and passes gradients as if it did not."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        return (8 * x).round() / 8
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        return grad
+
+
 class Residual(nn.Module):
     """An in-place ReLU after an addition, a functional ReLU, and a ReLU module used twice."""
 

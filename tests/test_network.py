@@ -69,18 +69,6 @@ def detached_scale(x: Tensor, _: nn.Module) -> Tensor:
     return x * x.detach().square().mean((1, 2, 3), keepdim=True)
 
 
-class StraightThrough(torch.autograd.Function):
-    """Rounds, and passes gradients as if it did not."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-        return (8 * x).round() / 8
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-        return grad
-
-
 class Counting(nn.Module):
     """Counts its calls in a buffer, in evaluation too."""
 
@@ -112,7 +100,7 @@ AWKWARD = {
     "a view read after its base was written": front(view_in_place, channels=4),
     "detached factor": front(detached_scale),
     "factor under no_grad": front(no_grad_scale),
-    "straight-through estimator": front(lambda x, _: StraightThrough.apply(x)),
+    "straight-through estimator": front(lambda x, _: networks.StraightThrough.apply(x)),
     "buffer written in eval": front(plain, Counting),
     "forward hook that changes the output": hooked,
     "one block used twice": shared,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from caso.curvature import linearise
+from caso.curvature.linearisation import softmax_covariance
 from caso.metrics.case import Case
 from caso.metrics.lanczos import MOST, leading_pair
 from caso.metrics.metric import Metric, Score, require
@@ -144,9 +145,7 @@ def _leading(case: Case, tolerance: float) -> Tensor:
             gradient = jacobian.pull(-minus_softmax(p, targets))
 
             def product(v: Tensor) -> Tensor:
-                # The softmax's part in float64: 1 - p_k of a confident prediction has few digits in float32.
-                t = jacobian.push(v)
-                return jacobian.pull(p * (t - (p * t).sum(1, keepdim=True)))
+                return jacobian.pull(softmax_covariance(p, jacobian.push(v)))
         else:
             exact = linearise(network, images, targets, "double_backward")
             gradient = exact.gradient.flatten(1)

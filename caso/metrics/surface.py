@@ -9,15 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from caso.curvature import linearise
+from caso.curvature.agreement import tolerance
 from caso.metrics.case import Case, Network
 from caso.network import Prepared, fingerprint, prepare
 from caso.network.capture import differentiable_kernels
 
 Work = Callable[[Prepared, Tensor, Tensor], Tensor]
 """From a network, some images `[b, C, H, W]` and their targets `[b]` to figures `[b, ...]`."""
-
-_ROUNDINGS = 1000
-"""By so many may two operators' products differ, relative to their length, and still be the same."""
 
 _READY: WeakKeyDictionary[nn.Module, tuple[tuple[object, ...], Prepared]] = WeakKeyDictionary()
 """Capturing takes seconds, and a run's network meets a case for every batch."""
@@ -128,7 +126,7 @@ def closed_form_holds(case: Case) -> Tensor:
         for v in (exact.gradient, noise.to(images).expand_as(images)):
             truth = exact.product(v).flatten(1).double()
             apart = (newton.product(v).flatten(1).double() - truth).norm(dim=1)
-            agreed &= apart <= _ROUNDINGS * torch.finfo(images.dtype).eps * truth.norm(dim=1)
+            agreed &= apart <= tolerance(images.dtype) * truth.norm(dim=1)
         return agreed
 
     return case.share("closed form holds", lambda: by_chunks(case, work))

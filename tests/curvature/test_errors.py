@@ -41,18 +41,6 @@ class Once(torch.autograd.Function):
         return 2 * grad * ctx.saved_tensors[0]
 
 
-class Straight(torch.autograd.Function):
-    """Rounds, and passes gradients as if it did not."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-        return (8 * x).round() / 8
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-        return grad
-
-
 def regions(x: Tensor) -> Tensor:
     boxes = [x.new_tensor([[0.0, 0.0, 4.0, 4.0]])] * len(x)
     return torchvision.ops.roi_align(x, boxes, (6, 5))
@@ -119,9 +107,9 @@ def test_fused_attention_is_switched_to_one_with_second_derivatives() -> None:
 
 
 def test_a_function_that_was_taken_before_keeps_its_own_derivative() -> None:
-    network, inputs = Before(Straight.apply).eval(), networks.images(1, 3, 6, 5)
+    network, inputs = Before(networks.StraightThrough.apply).eval(), networks.images(1, 3, 6, 5)
     result = caso.CASO(network, lambda1=2e-3, lambda2=0.5, tol=1e-10).explain(inputs, 1)
-    assert "Straight defines a derivative of its own" in result.evidence
+    assert "StraightThrough defines a derivative of its own" in result.evidence
     wanted = reference.second_order_map(network, inputs[0], 1, 2e-3, 0.5)
     assert (result.maps[0] - wanted).norm() <= 1e-7 * wanted.norm()
 
