@@ -43,7 +43,7 @@ class _Figures:
         for one in fields(cls):
             values = [getattr(part, one.name) for part in parts]
             if isinstance(values[0], Tensor):
-                joined[one.name] = torch.cat(values)
+                joined[one.name] = torch.cat(values) if len(values) > 1 else values[0]
             elif isinstance(values[0], list):
                 joined[one.name] = [entry for value in values for entry in value]
             elif one.name == "curvature":  # tests on the images may have changed it on the way

@@ -10,6 +10,10 @@ from torch import Tensor
 from caso.objective import combine, dots, norms
 
 
+_ROOM = 16
+"""Directions that fit before everything is copied; on a CPU, memory that is not written costs nothing."""
+
+
 class Basis:
     """Orthonormal directions `V` and their products `HV`, grown by one direction an image at a time.
 
@@ -24,8 +28,8 @@ class Basis:
     def __init__(self, like: Tensor) -> None:
         """Start empty, for images whose gradients are `like` `[B, d]`."""
         batch, d = like.shape
-        self._v = like.new_empty(batch, 6, d)
-        self._hv = like.new_empty(batch, 6, d)
+        self._v = like.new_empty(batch, _ROOM, d)
+        self._hv = like.new_empty(batch, _ROOM, d)
         self.size = 0
         self.projected = torch.zeros(batch, 0, 0, dtype=torch.float64, device=like.device)
         self.empty = torch.zeros(batch, 0, dtype=torch.bool, device=like.device)
@@ -42,17 +46,16 @@ class Basis:
         return self._hv[:, : self.size]
 
     def outside(self, v: Tensor) -> tuple[Tensor, Tensor]:
-        """The part of `v` `[B, d]` outside the subspace, `[B, d]`, and its share of `v`'s norm, `[B]`, from 0 to 1."""
+        """The part of `v` `[B, d]` outside the subspace, `[B, d]`, and its norm, `[B]`."""
         w = v - combine(dots(self.directions, v[:, None])[..., 0], self.directions) if self.size else v
-        tiny = torch.finfo(torch.float64).tiny
-        return w, norms(w) / norms(v).clamp_min(tiny)
+        return w, norms(w)
 
     def orthonormal(self, w: Tensor) -> Tensor:
         """Normalise directions `w` `[B, d]` that lie outside but for rounding, and remove that."""
+        tiny, size = torch.finfo(w.dtype).tiny, norms(w)
         for _ in range(2):
-            w = w / norms(w).clamp_min(1e-300).to(w.dtype).clamp_min(torch.finfo(w.dtype).tiny)[:, None]
-            w, _ = self.outside(w)
-        return w / norms(w).to(w.dtype).clamp_min(torch.finfo(w.dtype).tiny)[:, None]
+            w, size = self.outside(w / size.to(w.dtype).clamp_min(tiny)[:, None])
+        return w / size.to(w.dtype).clamp_min(tiny)[:, None]
 
     def append(self, w: Tensor, product: Tensor) -> None:
         """Add normalised, orthogonal directions `w` `[B, d]`, zero for images without one, and their products."""

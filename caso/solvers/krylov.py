@@ -176,7 +176,7 @@ class KrylovRun:
         batch.l2 = torch.where(batch.frozen, batch.l2, self.lambda2 + self.spectrum.largest.clamp_min(0))
 
     def onward(self, vague: Tensor) -> tuple[Tensor, Tensor]:
-        """Directions in which the largest eigenvalue is sought, `[b, d]`, and how much of each is new, `[b]`.
+        """Directions in which the largest eigenvalue is sought, `[b, d]`, and whether they are new but for noise, `[b]`.
 
         Krylov's. Where that space is exhausted (the gradient lies in an invariant subspace), a random one and then its
         product, since an eigenvector orthogonal to the gradient would never be seen.
@@ -188,7 +188,8 @@ class KrylovRun:
             fresh = torch.where((batch.restarts == 0)[:, None], draw.to(residual), batch.basis.products[:, -1])
             residual = torch.where(ended[:, None], fresh, residual)
             batch.restarts = batch.restarts + ended
-        return batch.basis.outside(residual)
+        outside, size = batch.basis.outside(residual)
+        return outside, size > self.rounding * norms(residual)
 
     def ended(self) -> Tensor:
         """Whether Krylov's space is exhausted, `[b]`."""
@@ -233,7 +234,7 @@ class KrylovRun:
             if not bool(vague.any()):
                 return
             onward, new = self.onward(vague)
-            seeking = vague & ~self.exhausted() & (new > self.rounding)
+            seeking = vague & ~self.exhausted() & new
             batch.settled = batch.settled | (vague & ~seeking)
             if bool(seeking.any()):
                 self.product(basis.orthonormal(onward), seeking)
@@ -251,10 +252,11 @@ class KrylovRun:
         tol, batch, basis = self.tol, self.batch, self.batch.basis
         lambda1 = self.solution.lambda1[batch.rows, value]
         size = norms(batch.delta) / batch.norm
-        outside, share = basis.outside(batch.delta)
+        outside, beyond = basis.outside(batch.delta)
+        beyond = beyond / batch.norm
         # A part outside that is at rounding level, or too small to matter, leaves nothing to be learnt.
-        reach = share * self.spectrum.values.abs().amax(1) * size
-        inside = (share <= self.rounding) | (reach <= 0.05 * tol)
+        noise, reach = beyond <= self.rounding * size, beyond * self.spectrum.values.abs().amax(1)
+        inside = noise | (reach <= 0.05 * tol)
         wanted = pending & ~(inside | self.exhausted())
         if bool(wanted.any()):
             self.product(basis.orthonormal(outside), wanted)
@@ -262,7 +264,7 @@ class KrylovRun:
             self.update_penalty()
         residual = kkt_residual(batch.delta, batch.gradient, basis.curved(batch.delta), lambda1, batch.l2)
         # Of a part outside without a product, all is counted that the Hessian could make of it.
-        residual = torch.where(wanted | (share <= self.rounding), residual, residual + reach)
+        residual = torch.where(wanted | noise, residual, residual + reach)
         good = pending & (residual <= tol) & (self.known() | (self.spectrum.error * size <= tol))
         floor = self.floor(size)
         near = _FLOOR_REACHED * floor

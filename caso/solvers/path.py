@@ -1,13 +1,13 @@
 """Certified second-order maps at one value of lambda1, or along a whole path.
 
-On a path most values need no Hessian-vector product of their own. The smallest is solved first, with products until it
-is certified. One more product follows where larger values will lead out of the subspace known by then. Then come
-rounds: all values still open are solved with the approximation of the Hessian as it stands. What is unknown of such a
-map's residual is `E w`, `E` being the approximation's error and `w` the part of the map outside the subspace. How large
-`|E w| / |w|` can be is not known, but what it was along the last product's direction is, and three times that is the
-estimate. The maps that are by this estimate within the tolerance are done; their certificate reads "estimate". If any
-are not, the next product is taken along a random combination of all their `w` (of that round's, so that no map's `w`
-goes unseen): it measures `E` anew, and improves the approximation for the next round.
+On a path most values need no Hessian-vector product of their own. Once the largest eigenvalue is known, one product is
+taken at the new part of the map of the smallest value, and one where larger values will lead out of the subspace known
+by then. Then come rounds: all values still open are solved with the approximation of the Hessian as it stands. What is
+unknown of such a map's residual is `E w`, `E` being the approximation's error and `w` the part of the map outside the
+subspace. How large `|E w| / |w|` can be is not known, but what it was along the last product's direction is, and three
+times that is the estimate. The maps that are by this estimate within the tolerance are done; their certificate reads
+"estimate". If any are not, the next product is taken along a random combination of all their `w` (of that round's, so
+that no map's `w` goes unseen): it measures `E` anew, and improves the approximation for the next round.
 
 Who asks for a tolerance below 1e-4 wants certainty: then every value is certified by products, in ascending order, each
 starting with what the last knew.
@@ -48,11 +48,10 @@ def solve_krylov(problem: Linearisation, lambda1: Tensor, lambda2: float, tol: f
     """
     run = KrylovRun(problem, lambda1, lambda2, tol)
     values = lambda1.shape[1]
-    run.at(torch.zeros_like(run.batch.rows), may_leave=values == 1)
-    if values > 1 and tol < _CERTAIN:
-        for value in range(1, values):
-            run.at(torch.full_like(run.batch.rows, value))
-    elif values > 1 and len(run.batch.rows):
+    if values == 1 or tol < _CERTAIN:
+        for value in range(values):
+            run.at(torch.full_like(run.batch.rows, value), may_leave=values == 1)
+    elif len(run.batch.rows):
         _Path(run).solve()
     return run.solution
 
@@ -63,15 +62,15 @@ class _Path:
     def __init__(self, run: KrylovRun) -> None:
         self.run, self.rows = run, run.batch.rows
         self.lambda1 = run.solution.lambda1[self.rows]
-        self.open = run.batch.usable[:, None].repeat(1, self.lambda1.shape[1])
-        self.open[:, 0] = False
-        self.strength = run.spectrum.values.abs().amax(1)
+        self.open = torch.ones_like(self.lambda1, dtype=torch.bool)
+        self.strength = torch.zeros_like(run.batch.norm)
         """What the approximation's error makes of a direction outside at most, by what is known, `[b]`."""
         self.summed: Tensor | None = None
         """Inner products of the maps with the Hessian's products, as of the last sweep, `[b, L, m]`."""
         self.generator = torch.Generator().manual_seed(0)
 
     def solve(self) -> None:
+        self.begin()
         self.explore()
         for number in count():
             if not bool(self.open.any()):
@@ -79,26 +78,44 @@ class _Path:
             self.round(thorough=number >= _ROUNDS)
         self.run.conclude()
 
+    def begin(self) -> None:
+        """Find the largest eigenvalue, and certify the smallest value's map once, whatever comes of it."""
+        run, batch, smallest = self.run, self.run.batch, torch.zeros_like(self.rows)
+        run.find_eigenvalue(self.lambda1[:, 0], batch.usable)
+        self.strength = run.spectrum.values.abs().amax(1)
+        before = run.reduced()
+        done = run.certify(smallest, batch.usable)
+        if batch.basis.size > before.products.shape[1]:
+            self.learn(before, ~batch.basis.empty[:, -1])
+        self.open[:, 0] = ~done
+        run.find_eigenvalue(self.lambda1[:, 0], batch.usable & ~done)
+        self.open &= batch.usable[:, None]
+        batch.frozen = batch.frozen | batch.usable
+        batch.residual = torch.full_like(batch.residual, torch.inf)
+
     def explore(self) -> None:
         """Take a product where the maps of larger lambda1 will leave the subspace, going by the smallest one's pull."""
         batch = self.run.batch
         pull = batch.gradient + batch.basis.curved(batch.delta)
-        farthest = torch.zeros_like(batch.norm)
-        direction = torch.zeros_like(pull)
+        expected = torch.zeros_like(pull)
         for value in range(1, self.lambda1.shape[1], 3):
-            outside, share = batch.basis.outside(soft_threshold(pull, self.lambda1[:, value, None].to(pull.dtype)))
-            size = norms(outside)
-            further = (size > farthest) & (share > self.run.rounding)
-            direction = torch.where(further[:, None], outside, direction)
-            farthest = torch.where(further, size, farthest)
-        self.measure(direction, self.run.batch.usable & (farthest > 0) & ~self.run.exhausted())
+            expected += soft_threshold(pull, self.lambda1[:, value, None].to(pull.dtype))
+        self.measure(expected, self.open.any(1))
 
-    def measure(self, direction: Tensor, wanted: Tensor) -> None:
-        """Take products along `direction` `[b, d]` where `wanted` `[b]`."""
+    def measure(self, vectors: Tensor, wanted: Tensor) -> Tensor:
+        """Take products along the parts of `vectors` `[b, d]` outside the subspace, where `wanted` `[b]` and possible.
+
+        Returns:
+            where one was taken, `[b]`.
+        """
+        run, basis = self.run, self.run.batch.basis
+        outside, beyond = basis.outside(vectors)
+        wanted = wanted & (beyond > run.rounding * norms(vectors)) & ~run.exhausted()
         if bool(wanted.any()):
-            basis, before = self.run.batch.basis, self.run.reduced()
-            self.run.product(basis.orthonormal(direction), wanted)
+            before = run.reduced()
+            run.product(basis.orthonormal(outside), wanted)
             self.learn(before, wanted)
+        return wanted
 
     def learn(self, before: ReducedProblem, measured: Tensor) -> None:
         """See from the newest product how wrong the approximation `before` it was."""
@@ -123,10 +140,7 @@ class _Path:
             return
         weights = torch.randn(first.shape[1], generator=self.generator, dtype=torch.float64)
         maps = self.maps()
-        outside, share = batch.basis.outside(combine(weights.to(maps.device) * first, maps))
-        wanted = pending & (share > run.rounding) & ~run.exhausted()
-        self.measure(outside, wanted)
-        if bool(wanted.any()):
+        if bool(self.measure(combine(weights.to(maps.device) * first, maps), pending).any()):
             direction = batch.basis.directions[:, -1:]
             along = dots(direction, maps)[:, 0].abs() / batch.norm[:, None]
             self.passed(size, (beyond**2 - along**2).clamp_min(0).sqrt(), along * self.strength[:, None] / _SAFETY)
@@ -178,12 +192,13 @@ class _Path:
                 start = z + torch.where(reduced.steady, lambda1 - last, 0.0)[:, None] * trend
             start = torch.where((lambda1 >= top)[:, None], 0.0, start)  # where the map is zero, exactly
             solved, delta, summed = reduced.solve(lambda1, start, torch.where(chosen, tolerance, torch.inf))
-            trend, z, last = (solved - z) / (lambda1 - last).clamp_min(1e-300)[:, None], solved, lambda1
+            farther = lambda1 > last
+            trend = torch.where(farther[:, None], (solved - z) / torch.where(farther, lambda1 - last, 1.0)[:, None], 0.0)
+            z, last = solved, lambda1
             self.run.solution.maps[rows[chosen], value] = delta[chosen]
             self.summed[part, value] = torch.where(chosen[:, None], summed, self.summed[part, value])
-            _, share = basis.outside(delta)
             size[:, value] = norms(delta) / norm
-            beyond[:, value] = share * size[:, value]
+            beyond[:, value] = basis.outside(delta)[1] / norm
         return size, beyond
 
     def passed(self, size: Tensor, beyond: Tensor, known: Tensor) -> None:
