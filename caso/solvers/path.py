@@ -27,7 +27,8 @@ from caso.solvers.reduced import ReducedProblem
 from caso.solvers.solution import CONVERGED, FLOOR, Solution
 
 _SAFETY = 3.0
-"""How many times as strongly as along the measured direction the approximation's error may act elsewhere."""
+"""How many times as strongly as along the measured direction the approximation's error may act elsewhere. Twice this on
+an indefinite Hessian: products leave less and less of the error of a semidefinite one, but not of others."""
 _CERTAIN = 1e-4
 """With a tolerance below this, nothing is estimated: every value is certified by products."""
 _ROUNDS = 5
@@ -63,8 +64,8 @@ class _Path:
         self.run, self.rows = run, run.batch.rows
         self.lambda1 = run.solution.lambda1[self.rows]
         self.open = torch.ones_like(self.lambda1, dtype=torch.bool)
-        self.strength = torch.zeros_like(run.batch.norm)
-        """What the approximation's error makes of a direction outside at most, by what is known, `[b]`."""
+        self.wrong = torch.zeros_like(run.batch.norm)
+        """What the approximation's error made of the last direction that a product was taken along, `[b]`."""
         self.summed: Tensor | None = None
         """Inner products of the maps with the Hessian's products, as of the last sweep, `[b, L, m]`."""
         self.generator = torch.Generator().manual_seed(0)
@@ -82,7 +83,7 @@ class _Path:
         """Find the largest eigenvalue, and certify the smallest value's map once, whatever comes of it."""
         run, batch, smallest = self.run, self.run.batch, torch.zeros_like(self.rows)
         run.find_eigenvalue(self.lambda1[:, 0], batch.usable)
-        self.strength = run.spectrum.values.abs().amax(1)
+        self.wrong = run.spectrum.values.abs().amax(1)
         before = run.reduced()
         done = run.certify(smallest, batch.usable)
         if batch.basis.size > before.products.shape[1]:
@@ -121,7 +122,7 @@ class _Path:
         """See from the newest product how wrong the approximation `before` it was."""
         basis = self.run.batch.basis
         wrong = norms(basis.products[:, -1] - before.curved(basis.directions[:, -1]))
-        self.strength = torch.where(measured, _SAFETY * wrong, self.strength)
+        self.wrong = torch.where(measured, wrong, self.wrong)
 
     def round(self, thorough: bool) -> None:
         """Solve the open values, and take a product along a combination of their new parts where that is needed."""
@@ -143,7 +144,7 @@ class _Path:
         if bool(self.measure(combine(weights.to(maps.device) * first, maps), pending).any()):
             direction = batch.basis.directions[:, -1:]
             along = dots(direction, maps)[:, 0].abs() / batch.norm[:, None]
-            self.passed(size, (beyond**2 - along**2).clamp_min(0).sqrt(), along * self.strength[:, None] / _SAFETY)
+            self.passed(size, (beyond**2 - along**2).clamp_min(0).sqrt(), along * self.wrong[:, None])
         self.open &= batch.usable[:, None]
 
     def sweep(self, reduced: ReducedProblem) -> tuple[Tensor, Tensor]:
@@ -210,7 +211,8 @@ class _Path:
             known: what is known of their residuals, `[b, L]`.
         """
         run, floor = self.run, self.run.floor(size)
-        estimate = 0.05 * run.tol + known + beyond * self.strength[:, None]
+        safety = torch.where(run.reduced().convex, _SAFETY, 2 * _SAFETY)
+        estimate = 0.05 * run.tol + known + beyond * (safety * self.wrong)[:, None]
         # Where rounding alone is above the tolerance, no product would change that.
         good = self.open & (estimate + floor.where(floor <= run.tol, 0) <= run.tol) & run.batch.usable[:, None]
         for value in torch.nonzero(good.any(0))[:, 0].tolist():
