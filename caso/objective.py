@@ -93,4 +93,4 @@ def kkt_residual(delta: Tensor, gradient: Tensor, curved: Tensor, lambda1: Tenso
 def sparsity(maps: Tensor) -> Tensor:
     """Fraction of exact zeros in each map of `[B, ...]`: `[B]`, from 0 to 1."""
     entries = maps[0].numel()
-    return (entries - torch.count_nonzero(maps.flatten(1), 1)).double() / entries
+    return (entries - (maps.flatten(1) != 0).sum(1, dtype=torch.int32)).double() / entries

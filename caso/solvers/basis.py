@@ -9,7 +9,6 @@ from torch import Tensor
 
 from caso.objective import combine, dots, norms
 
-
 _ROOM = 16
 """Directions that fit before everything is copied; on a CPU, memory that is not written costs nothing."""
 

@@ -176,7 +176,7 @@ class KrylovRun:
         batch.l2 = torch.where(batch.frozen, batch.l2, self.lambda2 + self.spectrum.largest.clamp_min(0))
 
     def onward(self, vague: Tensor) -> tuple[Tensor, Tensor]:
-        """Directions in which the largest eigenvalue is sought, `[b, d]`, and whether they are new but for noise, `[b]`.
+        """Directions in which the largest eigenvalue is sought, `[b, d]`, and which of them are more than noise, `[b]`.
 
         Krylov's. Where that space is exhausted (the gradient lies in an invariant subspace), a random one and then its
         product, since an eigenvector orthogonal to the gradient would never be seen.

@@ -140,10 +140,8 @@ class _Path:
             self.open &= batch.usable[:, None]
             return
         weights = torch.randn(first.shape[1], generator=self.generator, dtype=torch.float64)
-        maps = self.maps()
-        if bool(self.measure(combine(weights.to(maps.device) * first, maps), pending).any()):
-            direction = batch.basis.directions[:, -1:]
-            along = dots(direction, maps)[:, 0].abs() / batch.norm[:, None]
+        if bool(self.measure(self.combined(weights.to(first.device) * first, pending), pending).any()):
+            along = self.along(batch.basis.directions[:, -1:], pending)[..., 0].abs() / batch.norm[:, None]
             self.passed(size, (beyond**2 - along**2).clamp_min(0).sqrt(), along * self.wrong[:, None])
         self.open &= batch.usable[:, None]
 
@@ -157,24 +155,27 @@ class _Path:
         images = len(self.rows)
         # On a CPU one image after the other: its vectors stay in the cache. On a GPU all at once.
         step = 1 if self.rows.device.type == "cpu" else images
-        tolerance, again = self.run.tolerance(), self.summed is not None
-        self.summed = self.known_sums()
+        tolerance, again, products = self.run.tolerance(), self.summed is not None, self.run.batch.basis.products
+        known = self.lambda1.new_zeros(*self.lambda1.shape, 0) if self.summed is None else self.summed
+        self.summed = torch.cat([known, self.along(products[:, known.shape[2] :], self.open.any(1) & again)], 2)
         for first in range(0, images, step):
             part = slice(first, first + step)
             size[part], beyond[part] = self.sweep_part(reduced.part(part), part, tolerance[part], again)
         return size, beyond
 
-    def known_sums(self) -> Tensor:
-        """The maps' inner products with all products of the Hessian, `[b, L, m]`; only the newest are computed."""
-        products, before = self.run.batch.basis.products, self.summed
-        if before is None:
-            return self.lambda1.new_zeros(*self.lambda1.shape, products.shape[1])
-        return torch.cat([before, dots(self.maps(), products[:, before.shape[2] :])], 2)
+    def along(self, vectors: Tensor, wanted: Tensor) -> Tensor:
+        """Inner products of the maps with `vectors` `[b, k, d]` of the images `wanted` `[b]`: `[b, L, k]`."""
+        maps, found = self.run.solution.maps, self.lambda1.new_zeros(*self.lambda1.shape, vectors.shape[1])
+        for image in torch.nonzero(wanted)[:, 0].tolist():  # the others' maps are not even read
+            found[image] = dots(maps[self.rows[image], None], vectors[image : image + 1])[0]
+        return found
 
-    def maps(self) -> Tensor:
-        """As they are, `[b, L, d]`."""
-        maps = self.run.solution.maps
-        return maps if len(self.rows) == len(maps) else maps[self.rows]
+    def combined(self, weights: Tensor, wanted: Tensor) -> Tensor:
+        """Combinations `[b, L]` of the maps of the images `wanted` `[b]`: `[b, d]`."""
+        maps, found = self.run.solution.maps, torch.zeros_like(self.run.batch.gradient)
+        for image in torch.nonzero(wanted)[:, 0].tolist():
+            found[image] = combine(weights[image, None], maps[self.rows[image], None])[0]
+        return found
 
     def sweep_part(self, reduced: ReducedProblem, part: slice, tolerance: Tensor, again: bool) -> tuple[Tensor, Tensor]:
         """Do so for some of the images; `again` where the maps are those of an earlier sweep."""
@@ -193,9 +194,8 @@ class _Path:
                 start = z + torch.where(reduced.steady, lambda1 - last, 0.0)[:, None] * trend
             start = torch.where((lambda1 >= top)[:, None], 0.0, start)  # where the map is zero, exactly
             solved, delta, summed = reduced.solve(lambda1, start, torch.where(chosen, tolerance, torch.inf))
-            farther = lambda1 > last
-            trend = torch.where(farther[:, None], (solved - z) / torch.where(farther, lambda1 - last, 1.0)[:, None], 0.0)
-            z, last = solved, lambda1
+            further = torch.where(lambda1 > last, lambda1 - last, torch.inf)
+            trend, z, last = (solved - z) / further[:, None], solved, lambda1
             self.run.solution.maps[rows[chosen], value] = delta[chosen]
             self.summed[part, value] = torch.where(chosen[:, None], summed, self.summed[part, value])
             size[:, value] = norms(delta) / norm
