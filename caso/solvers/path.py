@@ -127,8 +127,8 @@ class _Path:
     def round(self, thorough: bool) -> None:
         """Solve the open values, and take a product along a combination of their new parts where that is needed."""
         run, batch = self.run, self.run.batch
-        before, first = run.reduced(), self.open
-        size, beyond = self.sweep(before)
+        first = self.open
+        size, beyond = self.sweep(run.reduced())
         self.passed(size, beyond, torch.zeros_like(beyond))
         pending = self.open.any(1)
         if not bool(pending.any()):
