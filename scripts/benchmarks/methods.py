@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 import caso
 from caso.curvature import linearise, trace
+from caso.curvature.double_backward import double_backward
 from caso.network import prepare
+from caso.solvers import solve
 
 Call = Callable[[], Any]
 _MANY = 1_000_000
@@ -63,6 +65,20 @@ def _product(make: Callable[[Tensor, Tensor], Any]) -> Callable[[Tensor, Tensor]
 
 def _explain(explainer: Any) -> Callable[[Tensor, Tensor], Call]:
     return lambda images, targets: lambda: explainer.explain(images, targets)
+
+
+def _released(network: nn.Module, settings: caso.CASO) -> Callable[[Tensor, Tensor], Call]:
+    """The paper's algorithm through the network as the user has it, as the released program runs it."""
+
+    def prepared(images: Tensor, targets: Tensor) -> Call:
+        def call() -> Tensor:
+            problem = double_backward(network, images, targets)
+            lambda1 = torch.full((len(images), 1), settings.lambda1, dtype=torch.float64, device=images.device)
+            return solve("proximal", problem, lambda1, settings.lambda2, settings.tol, 2, settings.settings).maps
+
+        return call
+
+    return prepared
 
 
 def _quiet(call: Call) -> Call:
@@ -121,7 +137,13 @@ def all_methods(network: nn.Module, other_layout: nn.Module, images: Tensor, qui
         Method("Captum integrated gradients, 50", _integrated_gradients(network), heavy=True),
         Method("CASO, smooth, 16", _explain(smooth), heavy=True),
     ]
-    return methods if quick else [*methods, Method("CASO, paper's algorithm", _explain(paper), heavy=True)]
+    if quick:
+        return methods
+    return [
+        *methods,
+        Method("CASO, paper's algorithm", _explain(paper), heavy=True),
+        Method("CASO, paper's algorithm, user's network", _released(network, paper), heavy=True),
+    ]
 
 
 def _layout_call(network: nn.Module, images: Tensor, targets: Tensor) -> Call:
