@@ -95,7 +95,7 @@ def networks(draws: int) -> Iterator[tuple[str, Estimate]]:
                     return -torch.log_softmax(network(x.view(1, 3, 6, 5)), 1)[0, 1]
 
                 x = image.flatten()
-                g, h = torch.func.grad(loss)(x), torch.func.hessian(loss)(x)
+                g, h = torch.autograd.functional.jacobian(loss, x), torch.autograd.functional.hessian(loss, x)
                 for j in range(VALUES):
                     if path.certificate[i][j] == "estimate":
                         known = float(path.lambda1[i, j]), float(path.lambda2_effective[i, j])

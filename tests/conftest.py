@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,19 @@ class Ended(NamedTuple):
         return Path(self.out.split("results: ")[-1].splitlines()[0])
 
 
+@contextmanager
+def logging_restored() -> Iterator[None]:
+    """Afterwards, the handlers and levels that a run of the program sets are as they were before."""
+    loggers = [logging.getLogger(), logging.getLogger("caso")]
+    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        for handler in set(logger.handlers) - set(handlers):
+            handler.close()
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+
+
 @pytest.fixture
 def cli(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -41,11 +55,5 @@ def cli(
         code = main(CONF)
         return Ended(code, *capfd.readouterr())
 
-    loggers = [logging.getLogger(), logging.getLogger("caso")]
-    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
-    yield run
-    for logger, level, handlers in before:
-        for handler in set(logger.handlers) - set(handlers):
-            handler.close()
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
+    with logging_restored():
+        yield run

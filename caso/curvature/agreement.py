@@ -47,6 +47,25 @@ def _differences(exact: Tensor, other: Tensor) -> Tensor:
     return torch.where(nothing, torch.nan, torch.nan_to_num(apart / scale, nan=torch.inf))
 
 
+def compared(network: Prepared, inputs: Tensor, target: Tensor) -> tuple[Linearisation, Tensor]:
+    """Linearise by `gauss_newton`, and compare one product of each image with that of `double_backward`.
+
+    Args:
+        network: any.
+        inputs: `[B, ...]`.
+        target: `[B]`; negative for the predicted class.
+
+    Returns:
+        the linearisation, and the relative differences `[B]`; NaN where both products are zero or not finite.
+    """
+    exact = double_backward(network, inputs, target)
+    direction = _direction(exact.gradient)
+    product = exact.product(direction)
+    del exact  # its graph, so that the two need not be in memory at once
+    local = gauss_newton(network, inputs, target)
+    return local, _differences(product, local.product(direction))
+
+
 def tested(network: Prepared, inputs: Tensor, target: Tensor) -> Linearisation:
     """Linearise by `gauss_newton` where it agrees with `double_backward` on every image, else by the latter.
 
@@ -57,12 +76,6 @@ def tested(network: Prepared, inputs: Tensor, target: Tensor) -> Linearisation:
         inputs: `[B, ...]`.
         target: `[B]`; negative for the predicted class.
     """
-    exact = double_backward(network, inputs, target)
-    direction = _direction(exact.gradient)
-    product = exact.product(direction)
-    del exact  # its graph, so that the two need not be in memory at once
-    local = gauss_newton(network, inputs, target)
-    found = _differences(product, local.product(direction))
-    found = found[~found.isnan()]
-    network.agreement.record(found.tolist(), tolerance(inputs.dtype))
+    local, found = compared(network, inputs, target)
+    network.agreement.record(found[~found.isnan()].tolist(), tolerance(inputs.dtype))
     return local if network.agreement.holds else double_backward(network, inputs, target)

@@ -51,9 +51,8 @@ def figures(result: Any) -> dict[str, Any]:
         "hvps": [int(h) for h in result.hvps.flatten()],
     }
     parts = getattr(result, "explanations", [result])
-    found["status"] = dict(Counter(s for part in parts for s in part.status))
-    if hasattr(result, "certificate"):
-        found["certificate"] = dict(Counter(c for row in result.certificate for c in row))
+    for name in ("status", "certificate"):
+        found[name] = dict(Counter(entry for part in parts for entry in getattr(part, name)))
     return found
 
 

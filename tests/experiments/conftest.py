@@ -1,6 +1,5 @@
 """One small reproduction, shared by the tests here: every experiment at smoke size, in this process."""
 
-import logging
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments.reproduce import Run, reproduce
-from tests.conftest import CONF
+from tests.conftest import CONF, logging_restored
 from tests.runner.networks import TINY
 
 NAMES = ("<img src=x onerror=document.title='broken'>", "<b>$bold & <i>", "a|pipe_[link](x) `code`")
@@ -24,9 +23,7 @@ def run() -> Iterator[Run]:
     """``run.py`` in this process."""
     from caso.runner.app import main
 
-    loggers = [logging.getLogger(), logging.getLogger("caso")]
-    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
-    with pytest.MonkeyPatch.context() as patch:
+    with logging_restored(), pytest.MonkeyPatch.context() as patch:
         patch.delenv("HYDRA_FULL_ERROR", raising=False)
 
         def program(arguments: Sequence[str]) -> int:
@@ -36,11 +33,6 @@ def run() -> Iterator[Run]:
             return main(CONF)
 
         yield program
-    for logger, level, handlers in before:
-        for handler in set(logger.handlers) - set(handlers):
-            handler.close()
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")
