@@ -120,6 +120,8 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=12, help="gradients and Hessians, or networks, of each kind")
     parser.add_argument("--photos", type=int, help="how many of the embedded photographs (all)")
     chosen = parser.parse_args()
+    if chosen.draws < 1 or (chosen.photos is not None and chosen.photos < 1):
+        parser.error("--draws and --photos take positive numbers")
     rows: dict[str, list[Estimate]] = {}
     console = Console() if Console().is_terminal else Console(width=120)
     with console.status("") as bar:

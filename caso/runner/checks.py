@@ -32,7 +32,7 @@ def check(cfg: DictConfig) -> None:
     _number(cfg, "sparsity", at_least=0, at_most=1)
     _number(cfg, "n_samples", at_least=1)
     _number(cfg, "stddev", at_least=0)
-    _number(cfg, "tol", above=0)
+    _number(cfg, "tol", above=0, below=1)
     _number(cfg, "n_iter", at_least=1)
     _number(cfg, "lr", above=0)
     _number(cfg, "seed", at_least=0, at_most=2**32 - 1)
@@ -68,6 +68,7 @@ def _number(
     at_least: float | None = None,
     above: float | None = None,
     at_most: float | None = None,
+    below: float | None = None,
 ) -> None:
     value: Any = OmegaConf.select(cfg, key)
     limits = []
@@ -77,12 +78,15 @@ def _number(
         limits.append(f"greater than {above}")
     if at_most is not None:
         limits.append(f"at most {at_most}")
+    if below is not None:
+        limits.append(f"less than {below}")
     right = (
         value is not None
         and math.isfinite(value)
         and (at_least is None or value >= at_least)
         and (above is None or value > above)
         and (at_most is None or value <= at_most)
+        and (below is None or value < below)
     )
     if not right:
         raise ConfigError(key, value, f"must be {'finite, ' if isinstance(value, float) else ''}{' and '.join(limits)}")

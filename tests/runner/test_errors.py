@@ -43,6 +43,7 @@ MISTAKES = [
     (["tol=0"], ["tol=0", "greater than 0"]),
     (["n_iter=0"], ["n_iter=0", "at least 1"]),
     (["lr=0"], ["lr=0", "greater than 0"]),
+    (["tol=2"], ["tol=2", "less than 1"]),
     (["seed=-1"], ["seed=-1", "at least 0"]),
     (["init=one"], ["init=one", "zero or random"]),
     (["batch_size=0"], ["batch_size=0", "auto"]),
