@@ -22,7 +22,9 @@ from torch import Tensor, nn
 
 import caso
 from caso.curvature.linearisation import Linearisation
+from caso.explanation import PathExplanation
 from caso.solvers.path import solve_krylov
+from caso.solvers.solution import Solution
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -53,6 +55,14 @@ def residual(delta: Tensor, g: Tensor, h: Tensor, lambda1: float, bound: float) 
     return float((bound * delta - slope + lambda1 * sign).norm() / g.norm())
 
 
+def dense_estimates(path: Solution | PathExplanation, image: int, g: Tensor, h: Tensor) -> Iterator[Estimate]:
+    """The estimates of one image's path, whose gradient and Hessian are known."""
+    for j in range(VALUES):
+        if path.certificate[image][j] == "estimate":
+            known = float(path.lambda1[image, j]), float(path.lambda2_effective[image, j])
+            yield float(path.kkt_residual[image, j]), residual(path.maps[image, j].flatten(), g, h, *known)
+
+
 def spectra(draws: int) -> Iterator[tuple[str, Estimate]]:
     """Random gradients with entries of many sizes, and Hessians with the eigenvalues above."""
     for name, values in SPECTRA.items():
@@ -65,16 +75,7 @@ def spectra(draws: int) -> Iterator[tuple[str, Estimate]]:
             lambda1 = g.abs().max() * 10 ** torch.linspace(-4, 0, VALUES, dtype=torch.float64)
             problem = Linearisation(torch.zeros(1, 2, dtype=torch.float64), g[None], lambda v, h=h: v @ h)
             found = solve_krylov(problem, lambda1[None], LAMBDA2, TOL)
-            for j in range(VALUES):
-                if found.certificate[0][j] == "estimate":
-                    bound = float(found.lambda2_effective[0, j])
-                    yield (
-                        f"dense Hessian, {name}",
-                        (
-                            float(found.kkt_residual[0, j]),
-                            residual(found.maps[0, j], g, h, float(lambda1[j]), bound),
-                        ),
-                    )
+            yield from ((f"dense Hessian, {name}", pair) for pair in dense_estimates(found, 0, g, h))
 
 
 def networks(draws: int) -> Iterator[tuple[str, Estimate]]:
@@ -96,10 +97,7 @@ def networks(draws: int) -> Iterator[tuple[str, Estimate]]:
 
                 x = image.flatten()
                 g, h = torch.autograd.functional.jacobian(loss, x), torch.autograd.functional.hessian(loss, x)
-                for j in range(VALUES):
-                    if path.certificate[i][j] == "estimate":
-                        known = float(path.lambda1[i, j]), float(path.lambda2_effective[i, j])
-                        yield name, (float(path.kkt_residual[i, j]), residual(path.maps[i, j].flatten(), g, h, *known))
+                yield from ((name, pair) for pair in dense_estimates(path, i, g, h))
 
 
 def photographs(count: int | None) -> Iterator[tuple[str, Estimate]]:
