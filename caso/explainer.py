@@ -9,15 +9,16 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from caso.curvature import Linearisation
+from caso.curvature import QuadraticModel
 from caso.explanation import Explanation, PathExplanation
+from caso.linalg import norms
 from caso.memory import Chunks
 from caso.network import Prepared
-from caso.objective import norms, sparsity
+from caso.objective import sparsity
 from caso.precision import without_tf32
 from caso.smoothing import noisy_copies, smoothed
-from caso.solvers import SOLVERS, Iteration, Solution, solve
-from caso.solvers.sparsity import solve_for_sparsity
+from caso.solvers import DEFAULTS, SOLVERS, Options, Solution, solve_at_sparsity
+from caso.solvers.certificate import error_bound
 
 Target = int | Sequence[int] | Tensor | None
 
@@ -76,7 +77,7 @@ class Explainer:
         require(0 < lambda2 < math.inf, "lambda2", lambda2, "a number > 0")
         require(n_samples >= 1, "n_samples", n_samples, "at least 1")
         require(0 <= stddev < math.inf, "stddev", stddev, "a number >= 0")
-        allowed = [name for name in SOLVERS if self.order == 2 or name != "krylov"]
+        allowed = [name for name, known in SOLVERS.items() if self.order in known.orders]
         require(solver in allowed, "solver", solver, "one of " + ", ".join(allowed))
         require(n_iter >= 1, "n_iter", n_iter, "at least 1")
         require(0 < lr < math.inf, "lr", lr, "a number > 0")
@@ -87,7 +88,7 @@ class Explainer:
         self.model = model
         self.lambda1, self.lambda2, self.tol, self.solver = float(lambda1), float(lambda2), float(tol), solver
         self.smooth, self.n_samples, self.stddev, self.seed = smooth, n_samples, stddev, seed
-        self.settings = Iteration(n_iter=n_iter, lr=lr, init=init, seed=seed)
+        self._options = Options(float(lambda2), float(tol), n_iter, float(lr), init, seed)
         self._chunks = Chunks(batch_size)
         self._ahead = images_ahead
         self._network: Prepared | None = None
@@ -144,14 +145,14 @@ class Explainer:
             require(fine, "lambda1s", lambda1s, "a list of numbers >= 0, at least one")
             values = values.sort().values
 
-        def work(problem: Linearisation) -> Solution:
+        def work(model: QuadraticModel) -> Solution:
             if values is not None:
-                lambda1 = values.to(problem.gradient.device).expand(len(problem.gradient), -1).clone()
+                lambda1 = values.to(model.gradient.device).expand(len(model.gradient), -1).clone()
             else:
-                top = problem.gradient.flatten(1).abs().amax(1).double().nan_to_num()
+                top = model.gradient.flatten(1).abs().amax(1).double().nan_to_num()
                 exponents = torch.linspace(-4, 0, n, dtype=torch.float64, device=top.device)
                 lambda1 = top[:, None] * 10 ** (exponents if n > 1 else exponents[-1:] * 0)
-            return solve(self.solver, problem, lambda1, self.lambda2, self.tol, self.order, self.settings)
+            return SOLVERS[self.solver].solve(model, lambda1, self._options)
 
         return self._explained(inputs, target, work)
 
@@ -166,15 +167,13 @@ class Explainer:
             target: as in `explain`.
         """
         require(0 <= sparsity <= 1, "sparsity", sparsity, "between 0 and 1")
-        wanted = {"krylov": 2, "closed_form": 1}.get(self.solver) == self.order
-        require(
-            wanted, "solver", self.solver, "krylov (second order) or closed_form (first) to find lambda1 by sparsity"
-        )
+        needed = DEFAULTS[self.order]
+        require(self.solver == needed, "solver", self.solver, f"{needed} to find lambda1 by sparsity")
         return self._explained(
-            inputs, target, lambda problem: solve_for_sparsity(problem, sparsity, self.lambda2, self.tol, self.order)
+            inputs, target, lambda model: solve_at_sparsity(model, sparsity, self._options)
         ).explanations[0]
 
-    def _linearise(self, inputs: Tensor, target: Tensor) -> Linearisation:
+    def _quadratic_model(self, inputs: Tensor, target: Tensor) -> QuadraticModel:
         raise NotImplementedError
 
     def _logits(self, inputs: Tensor) -> Tensor:
@@ -208,7 +207,7 @@ class Explainer:
         require(bool((given >= 0).all()), "target", target, "class indices >= 0")
         return given.long().flatten().expand(batch).clone()
 
-    def _explained(self, inputs: Tensor, target: Target, work: Callable[[Linearisation], Solution]) -> PathExplanation:
+    def _explained(self, inputs: Tensor, target: Target, work: Callable[[QuadraticModel], Solution]) -> PathExplanation:
         require(isinstance(inputs, Tensor) and inputs.is_floating_point(), "inputs", type(inputs).__name__, "floats")
         require(inputs.dim() >= 2 and len(inputs) >= 1, "inputs", tuple(inputs.shape), "a batch [B, ...] of B >= 1")
         targets = self._target(target, len(inputs), inputs.device)
@@ -222,23 +221,23 @@ class Explainer:
             parts = self._chunks.map(lambda rows: self._chunk(images[rows], targets[rows], work), len(images))
         return PathExplanation.join(parts) if inputs.dtype == images.dtype else _cast(parts, inputs)
 
-    def _chunk(self, images: Tensor, target: Tensor, work: Callable[[Linearisation], Solution]) -> PathExplanation:
+    def _chunk(self, images: Tensor, target: Tensor, work: Callable[[QuadraticModel], Solution]) -> PathExplanation:
         if self.smooth:
             logits = self._logits(images)
             target = torch.where(target < 0, logits.argmax(-1), target)
             copies = noisy_copies(images, self.n_samples, self.stddev, self.seed)
             at_once = max(1, (64 if images.device.type == "cuda" else 8) // len(images))
-            problem = smoothed(self._linearise, copies, logits, target, at_once)
+            model = smoothed(self._quadratic_model, copies, logits, target, at_once)
         else:
-            problem = self._linearise(images, target)
-            logits = problem.logits
-        solution = work(problem)
+            model = self._quadratic_model(images, target)
+            logits = model.logits
+        solution = work(model)
         maps = solution.maps.view(*solution.maps.shape[:2], *images.shape[1:])
         probabilities = torch.softmax(logits.double(), -1)
         confidence, predicted = probabilities.max(-1)
         explained = torch.where(target < 0, predicted, target)
         curvature, exact, evidence = self._curvature()
-        scale = norms(problem.gradient.flatten(1))[:, None] / self.lambda2
+        bound = error_bound(solution.kkt_residual, solution.floor, norms(model.gradient.flatten(1)), self.lambda2)
         return PathExplanation(
             maps=maps,
             target=explained,
@@ -252,9 +251,9 @@ class Explainer:
             lambda_max_error=solution.lambda_max_error,
             sparsity=sparsity(maps.flatten(0, 1)).view(maps.shape[:2]),
             kkt_residual=solution.kkt_residual,
-            error_bound=(solution.kkt_residual + solution.floor) * scale,
+            error_bound=bound,
             floor=solution.floor,
-            hvps=solution.hvps if self.order == 2 else torch.zeros_like(solution.hvps),
+            hvps=solution.hvps,
             status=solution.status,
             certificate=solution.certificate,
             curvature=curvature,

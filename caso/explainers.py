@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from caso.curvature import OPERATORS, Linearisation, Traced, choose, grounds, linearise, trace
+from caso.curvature import OPERATORS, QuadraticModel, Traced, exactness, quadratic_model, resolve_operator, trace
 from caso.curvature.first_order import first_order
-from caso.curvature.rounding import rounding
+from caso.curvature.hvp_error import hvp_relative_error
 from caso.explainer import Explainer, require
 from caso.network import as_it_is, fingerprint, prepare
 from caso.network.functional import NotCapturableError
@@ -89,7 +89,7 @@ class CAFO(Explainer):
         if known != self._known:
             self._network, self._known = (prepare if pays else as_it_is)(self.model, inputs), known
 
-    def _linearise(self, inputs: Tensor, target: Tensor) -> Linearisation:
+    def _quadratic_model(self, inputs: Tensor, target: Tensor) -> QuadraticModel:
         assert self._network is not None
         return first_order(self._network, self._network.layout(inputs), target)
 
@@ -162,7 +162,7 @@ class CASO(Explainer):
             curvature = "closed_form"
         self.curvature, self._known_ahead = curvature, images_ahead > 0
         self._traced: Traced | None = None
-        self._rounding: float | None = None
+        self._hvp_error: float | None = None
         self._traceable = curvature != "closed_form"
 
     def _ready(self, inputs: Tensor) -> None:
@@ -172,7 +172,7 @@ class CASO(Explainer):
             self._traced, self._traceable = None, self.curvature != "closed_form"
             if self.solver == "krylov":
                 self._classes(inputs)  # that there are logits is checked first
-                self._rounding = rounding(self._network, inputs, self.curvature)
+                self._hvp_error = hvp_relative_error(self._network, inputs, self.curvature)
         copies = self.n_samples if self.smooth else 1
         pays = max(self._ahead, len(inputs)) * copies >= TRACING_PAYS
         # What images are yet to decide is not traced.
@@ -184,16 +184,17 @@ class CASO(Explainer):
                 self._traceable = False
                 _log.info("curvature is not traced: %s", reason)
 
-    def _linearise(self, inputs: Tensor, target: Tensor) -> Linearisation:
+    def _quadratic_model(self, inputs: Tensor, target: Tensor) -> QuadraticModel:
         assert self._network is not None
         if not self._known_ahead:
             self._ahead += len(inputs) // (self.n_samples if self.smooth else 1)
         if self._traced is not None:
-            problem = self._traced(inputs, target)
+            model = self._traced(inputs, target)
         else:
-            problem = linearise(self._network, inputs, target, self.curvature)
-        return replace(problem, rounding=self._rounding)
+            model = quadratic_model(self._network, inputs, target, self.curvature)
+        assert model.hessian is not None
+        return replace(model, hessian=replace(model.hessian, relative_error=self._hvp_error))
 
     def _curvature(self) -> tuple[str, bool | None, str]:
         assert self._network is not None
-        return choose(self._network, self.curvature), *grounds(self._network, self.curvature)
+        return resolve_operator(self._network, self.curvature), *exactness(self._network, self.curvature)

@@ -12,8 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_BLOCK = 1024
-"""Pixels whose products are summed in the working precision, before float64 takes over."""
+from caso.linalg import dots, norms
 
 
 def soft_threshold(y: Tensor, threshold: Tensor) -> Tensor:
@@ -21,52 +20,25 @@ def soft_threshold(y: Tensor, threshold: Tensor) -> Tensor:
     return y - torch.maximum(torch.minimum(y, threshold), -threshold)
 
 
-def dots(a: Tensor, b: Tensor) -> Tensor:
-    """All inner products of each image's vectors, in float64: `[B, m, d]` and `[B, k, d]` to `[B, m, k]`.
-
-    Sums over blocks in the working precision, then in float64. Plain float32 sums over 150 000 pixels lose two digits
-    that the reduced problem, whose condition is `lambda2_effective / lambda2`, needs.
-    """
-    if a.dtype == torch.float64:
-        return a @ b.mT
-    total = torch.empty(a.shape[0], a.shape[1], b.shape[1], dtype=torch.float64, device=a.device)
-    cut = a.shape[2] // _BLOCK * _BLOCK
-    for out, x, y in zip(total, a, b, strict=True):
-        # Views, so that nothing is copied: [blocks, m, block] and [blocks, k, block].
-        x_blocks, y_blocks = (t[:, :cut].unflatten(1, (-1, _BLOCK)).transpose(0, 1) for t in (x, y))
-        out.copy_(torch.bmm(x_blocks, y_blocks.mT).double().sum(0))
-        if cut < a.shape[2]:
-            out += (x[:, cut:] @ y[:, cut:].mT).double()
-    return total
-
-
-def norms(v: Tensor) -> Tensor:
-    """Euclidean norm of each row of `[B, d]`, in float64: `[B]`."""
-    return torch.linalg.vector_norm(v, dim=-1, dtype=torch.float64)
-
-
-def combine(coefficients: Tensor, vectors: Tensor) -> Tensor:
-    """Linear combinations `[B, m]` of each image's vectors `[B, m, d]`: `[B, d]`, in the vectors' dtype."""
-    return (coefficients.to(vectors.dtype)[:, None] @ vectors)[:, 0]
-
-
-def objective(delta: Tensor, gradient: Tensor, curved: Tensor, lambda1: Tensor, lambda2_effective: Tensor) -> Tensor:
+def objective(delta: Tensor, gradient: Tensor, h_delta: Tensor, lambda1: Tensor, lambda2_effective: Tensor) -> Tensor:
     """The objective's value for each image, in float64: `[B]`.
 
     Args:
         delta: the maps `[B, d]`.
         gradient: `g` `[B, d]`.
-        curved: `H delta` `[B, d]`; zeros for first order.
+        h_delta: `H delta` `[B, d]`; zeros for first order.
         lambda1: `[B]`.
         lambda2_effective: `[B]`.
     """
-    linear = dots(delta[:, None], torch.stack([gradient, curved, delta], 1))[:, 0]
+    linear = dots(delta[:, None], torch.stack([gradient, h_delta, delta], 1))[:, 0]
     sparse = torch.linalg.vector_norm(delta, 1, dim=-1, dtype=torch.float64)
     smooth = linear[:, 0] + 0.5 * linear[:, 1] - 0.5 * lambda2_effective * linear[:, 2]
     return smooth - lambda1 * sparse
 
 
-def kkt_residual(delta: Tensor, gradient: Tensor, curved: Tensor, lambda1: Tensor, lambda2_effective: Tensor) -> Tensor:
+def kkt_residual(
+    delta: Tensor, gradient: Tensor, h_delta: Tensor, lambda1: Tensor, lambda2_effective: Tensor
+) -> Tensor:
     """How far maps are from satisfying the optimality conditions, as a fraction of the gradient's norm: `[B]`.
 
     The norm of `lambda2_effective D - H D - g + lambda1 s` over that of `g`, where the subgradient `s` of `|.|_1` is
@@ -77,13 +49,13 @@ def kkt_residual(delta: Tensor, gradient: Tensor, curved: Tensor, lambda1: Tenso
     Args:
         delta: the maps `[B, d]`.
         gradient: `g` `[B, d]`.
-        curved: `H delta` `[B, d]`; zeros for first order.
+        h_delta: `H delta` `[B, d]`; zeros for first order.
         lambda1: `[B]`.
         lambda2_effective: `[B]`.
     """
     dtype = delta.dtype
     l1, l2 = lambda1.to(dtype)[:, None], lambda2_effective.to(dtype)[:, None]
-    pull = gradient + curved
+    pull = gradient + h_delta
     subgradient = torch.where(delta != 0, l1 * delta.sign(), torch.clamp(pull, -l1, l1))
     size = norms(l2 * delta - pull + subgradient)
     scale = norms(gradient)

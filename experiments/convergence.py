@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from caso.curvature import Linearisation, linearise
+from caso.curvature import QuadraticModel, quadratic_model
 from caso.network import prepare
 from experiments.drawing import MORE, SECOND, legend, new_figure
 from experiments.experiment import Experiment, Picture, Result, Table, judge
@@ -76,7 +76,7 @@ def _measured(sweep: Sweep) -> pd.DataFrame:
     for name, own in rows.groupby("image", sort=False):
         image = pixels[str(name)][None]
         network = prepare(model.network.eval(), image)
-        problem = linearise(network, image, torch.tensor([int(own["target"].iloc[0])]))
+        problem = quadratic_model(network, image, torch.tensor([int(own["target"].iloc[0])]))
         found = {row.Index: sweep.jobs[row.job].run.maps.get(str(name)) for row in own.itertuples()}
         maps = {place: torch.from_numpy(one)[None] for place, one in found.items() if one is not None}
         best = own["kkt_residual"].idxmin()
@@ -86,7 +86,7 @@ def _measured(sweep: Sweep) -> pd.DataFrame:
     return rows.assign(gap=gaps, hvps=rows["hvps"].astype(float))
 
 
-def gap_from(problem: Linearisation, optimum: Tensor, row: pd.Series) -> Callable[[Tensor], float]:
+def gap_from(problem: QuadraticModel, optimum: Tensor, row: pd.Series) -> Callable[[Tensor], float]:
     """Make the function from a map to its objective gap, as a fraction of the objective at the optimum.
 
     With `D` the optimum, `s` the subgradient of its L1 norm there and `d = E - D`, the gap of a map `E` is
@@ -102,7 +102,7 @@ def gap_from(problem: Linearisation, optimum: Tensor, row: pd.Series) -> Callabl
     def dot(a: Tensor, b: Tensor) -> float:
         return float((a.double() * b.double()).sum())
 
-    gradient, curved = problem.gradient.detach(), problem.product(optimum).detach()
+    gradient, curved = problem.gradient.detach(), problem.hvp(optimum).detach()
     l1, l2 = float(row["lambda1"]), float(row["lambda2_effective"])
     pull = ((gradient + curved).double() / l1).clamp(-1, 1) if l1 > 0 else torch.zeros_like(optimum).double()
     slope = torch.where(optimum != 0, optimum.sign().double(), pull)
@@ -113,7 +113,7 @@ def gap_from(problem: Linearisation, optimum: Tensor, row: pd.Series) -> Callabl
     def gap(attribution: Tensor) -> float:
         d = attribution - optimum
         sparse = l1 * (float(attribution.double().abs().sum()) - dot(slope, attribution))
-        return max(sparse + (l2 * dot(d, d) - dot(d, problem.product(d).detach())) / 2, least) / best
+        return max(sparse + (l2 * dot(d, d) - dot(d, problem.hvp(d).detach())) / 2, least) / best
 
     return gap
 

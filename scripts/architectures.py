@@ -31,12 +31,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from benchmarks.measure import peak_bytes
 from benchmarks.zoo import ARCHITECTURES, Architecture, fitted, in_float64, photographs
 
-from caso.curvature import Linearisation, choose, grounds, linearise, trace
+from caso.curvature import QuadraticModel, exactness, quadratic_model, resolve_operator, trace
 from caso.network import Prepared, prepare
 from caso.network.functional import NotCapturableError
 
 BEGIN, END = "<!-- architectures: begin -->", "<!-- architectures: end -->"
-Make = Callable[[Tensor, Tensor], Linearisation]
+Make = Callable[[Tensor, Tensor], QuadraticModel]
 _BATCH = 4
 _REPEATS = 5
 
@@ -61,8 +61,8 @@ def oracle(network: nn.Module, image: Tensor) -> tuple[Tensor, Tensor]:
 
 def difference(prepared: Prepared, image: Tensor, direction: Tensor, expected: Tensor) -> float:
     """Of the chosen operator's product from the oracle's, as a fraction of the latter."""
-    local = linearise(prepared, image, torch.full((len(image),), -1))
-    product = local.product(direction.to(image.dtype)).detach().double()
+    model = quadratic_model(prepared, image, torch.full((len(image),), -1))
+    product = model.hvp(direction.to(image.dtype)).detach().double()
     return float((product - expected).norm() / expected.norm())
 
 
@@ -96,20 +96,20 @@ def traced(prepared: Prepared, images: Tensor, row: dict[str, Any]) -> Make:
         return make
     except NotCapturableError as reason:
         row["why_not_traced"] = str(reason)
-    return lambda x, target: linearise(prepared, x, target)
+    return lambda x, target: quadratic_model(prepared, x, target)
 
 
 def costs(network: nn.Module, make: Make, images: Tensor) -> dict[str, float]:
     """What a product takes, in gradients."""
     target = torch.full((len(images),), -1)
-    local = make(images, target)
-    product, direction = local.product, local.gradient
+    model = make(images, target)
+    product, direction = model.hvp, model.gradient
     row = {"hvp_gradients": ratio(lambda: product(direction), lambda: gradient(network, images))}
-    local = product = None  # what they keep is not to count twice
+    model = product = None  # what they keep is not to count twice
 
     def whole() -> None:
         made = make(images, target)
-        made.product(made.gradient)
+        made.hvp(made.gradient)
 
     used, unit = peak_bytes(whole, images.device)[0], peak_bytes(lambda: gradient(network, images), images.device)[0]
     if used is not None and unit:
@@ -136,7 +136,8 @@ def measure(architecture: Architecture, images: Tensor, build: Callable[[], nn.M
         row["product_norm"] = float(expected.norm())
         row["difference_float64"] = difference(prepare(network, image.double()), image.double(), direction, expected)
         row["difference_float32"] = difference(prepared, image, direction, expected)
-        row["operator"], (row["exact"], row["evidence"]) = choose(prepared, "auto"), grounds(prepared, "auto")
+        row["operator"] = resolve_operator(prepared, "auto")
+        row["exact"], row["evidence"] = exactness(prepared, "auto")
         row |= costs(network, traced(prepared, images, row), images[:_BATCH])
     except Exception as error:  # whatever a network may raise: it is one row of many
         row["error"] = " ".join(f"{type(error).__name__}: {error}".split())

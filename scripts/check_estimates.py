@@ -21,9 +21,9 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import caso
-from caso.curvature.linearisation import Linearisation
+from caso.curvature import QuadraticModel, hessian
 from caso.explanation import PathExplanation
-from caso.solvers.path import solve_krylov
+from caso.solvers import SOLVERS, Options
 from caso.solvers.solution import Solution
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -73,8 +73,10 @@ def spectra(draws: int) -> Iterator[tuple[str, Estimate]]:
             q = torch.linalg.qr(torch.randn(D, D, generator=generator, dtype=torch.float64))[0]
             g, h = torch.randn(D, generator=generator, dtype=torch.float64) ** 3, q @ torch.diag(eigenvalues) @ q.T
             lambda1 = g.abs().max() * 10 ** torch.linspace(-4, 0, VALUES, dtype=torch.float64)
-            problem = Linearisation(torch.zeros(1, 2, dtype=torch.float64), g[None], lambda v, h=h: v @ h)
-            found = solve_krylov(problem, lambda1[None], LAMBDA2, TOL)
+            problem = QuadraticModel(
+                torch.zeros(1, 2, dtype=torch.float64), g[None], hessian(g[None], lambda v, h=h: v @ h)
+            )
+            found = SOLVERS["krylov"].solve(problem, lambda1[None], Options(LAMBDA2, TOL))
             yield from ((f"dense Hessian, {name}", pair) for pair in dense_estimates(found, 0, g, h))
 
 

@@ -52,8 +52,8 @@ def test_the_difference_shows_an_operator_that_is_not_exact(
 ) -> None:
     from caso import curvature
 
-    linearise = curvature.linearise
-    monkeypatch.setattr(script, "linearise", lambda network, x, t: linearise(network, x, t, "gauss_newton"))
+    quadratic_model = curvature.quadratic_model
+    monkeypatch.setattr(script, "quadratic_model", lambda network, x, t: quadratic_model(network, x, t, "gauss_newton"))
     row = measured(script, networks.small(nn.SiLU, dtype=torch.float32))
     assert row["difference_float64"] > 1e-3  # type: ignore[operator]
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from caso.curvature import linearise, trace
+from caso.curvature import quadratic_model, trace
 from caso.network import prepare
 from caso.network.functional import NotCapturableError
 from tests import networks, reference
@@ -136,7 +136,7 @@ def test_awkward_network_keeps_its_logits_gradient_and_hessian(name: str, rows: 
     inputs, targets = networks.images(3, 3, 6, 5)[rows], TARGETS[rows]
     before = {k: v.clone() for k, v in network.state_dict().items()}
     prepared = prepare(network, inputs)
-    operators = [linearise(prepared, inputs, targets)]
+    operators = [quadratic_model(prepared, inputs, targets)]
     if prepared.captured:
         with suppress(NotCapturableError):  # the solvers then use the operator above
             operators.append(trace(prepared, inputs)(inputs, targets))
@@ -145,7 +145,7 @@ def test_awkward_network_keeps_its_logits_gradient_and_hessian(name: str, rows: 
     v = networks.images(3, 3, 6, 5, seed=1)[rows] - 0.5
     for operator in operators:
         torch.testing.assert_close(operator.logits.detach(), network(inputs).detach(), rtol=1e-10, atol=1e-10)
-        product = operator.product(v).detach()
+        product = operator.hvp(v).detach()
         for i, target in enumerate(targets.tolist()):
             g, h = reference.gradient(network, inputs[i], target), reference.hessian(network, inputs[i], target)
             gradient_error = float((operator.gradient[i].flatten() - g).norm() / g.norm())

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 import caso
-from caso.curvature import linearise, trace
+from caso.curvature import quadratic_model, trace
 from caso.network import prepare
 from tests import photographs
 
@@ -38,11 +38,11 @@ def test_gauss_newton_traced_and_double_backward_agree(setup: Setup) -> None:
     prepared = prepare(network, images)
     assert prepared.captured
     assert prepared.piecewise_linear
-    operators = [linearise(prepared, images, targets, name) for name in ("gauss_newton", "double_backward")]
+    operators = [quadratic_model(prepared, images, targets, name) for name in ("gauss_newton", "double_backward")]
     operators.append(trace(prepared, images, "gauss_newton")(images, targets))
     # Along the gradient, as the solver's products are: a random direction is nearly all null space and rounding.
     v = operators[0].gradient
-    products = [operator.product(v).detach() for operator in operators]
+    products = [operator.hvp(v).detach() for operator in operators]
     assert max(relative(products[1], products[0])) <= 1e-4
     assert max(relative(products[2], products[0])) <= 1e-4
 
@@ -61,11 +61,11 @@ def test_orders_nearly_agree_where_confident_and_differ_where_not(setup: Setup) 
 
 def true_residuals(network: nn.Module, images: Tensor, targets: Tensor, maps: Tensor, results: list) -> Tensor:
     """Residuals `[B, L]` by fresh products, written from the definition; `maps` is `[B, L, C, H, W]`."""
-    operator = linearise(prepare(network, images), images, targets, "gauss_newton")
+    operator = quadratic_model(prepare(network, images), images, targets, "gauss_newton")
     g, rows = operator.gradient, []
     for j, result in enumerate(results):
         delta = maps[:, j]
-        slope = g + operator.product(delta).detach()
+        slope = g + operator.hvp(delta).detach()
         lambda1, bound = (v.view(-1, 1, 1, 1) for v in (result.lambda1, result.lambda2_effective))
         sign = torch.where(delta != 0, delta.sign(), (slope / lambda1).clamp(-1, 1))
         v = (bound * delta - slope + lambda1 * sign).flatten(1).double()

@@ -1,15 +1,16 @@
-"""Hessians of the cross-entropy with respect to the pixels, as products with vectors."""
+"""Hessians of the cross-entropy with respect to the pixels, as operators that are known by their products."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from caso.curvature.agreement import tested
+from caso.curvature.agreement import gauss_newton_if_exact
 from caso.curvature.closed_form import closed_form
 from caso.curvature.double_backward import double_backward
 from caso.curvature.errors import NotDifferentiableError, clear_errors, with_clear_errors
 from caso.curvature.gauss_newton import gauss_newton
-from caso.curvature.linearisation import Linearisation
+from caso.curvature.operator import HessianOperator, hessian
+from caso.curvature.quadratic_model import QuadraticModel
 from caso.curvature.tracing import Operator, Traced
 from caso.curvature.tracing import trace as _trace
 from caso.network import Prepared
@@ -17,12 +18,14 @@ from caso.network.functional import NotCapturableError
 
 __all__ = [
     "OPERATORS",
-    "Linearisation",
+    "HessianOperator",
     "NotDifferentiableError",
+    "QuadraticModel",
     "Traced",
-    "choose",
-    "grounds",
-    "linearise",
+    "exactness",
+    "hessian",
+    "quadratic_model",
+    "resolve_operator",
     "trace",
 ]
 
@@ -34,7 +37,7 @@ OPERATORS: dict[str, Operator] = {
 """Every operator by the name it has in configs and results."""
 
 
-def choose(network: Prepared, name: str) -> str:
+def resolve_operator(network: Prepared, name: str) -> str:
     """Resolve `auto` to an operator that is the Hessian for the network.
 
     `gauss_newton` where the graph's operations make it certain, or, where they leave it open, as long as it was double
@@ -46,19 +49,19 @@ def choose(network: Prepared, name: str) -> str:
     return "gauss_newton" if gauss_newton_holds else "double_backward"
 
 
-def grounds(network: Prepared, name: str) -> tuple[bool | None, str]:
+def exactness(network: Prepared, name: str) -> tuple[bool | None, str]:
     """Whether the operator of that name, or auto, certainly is the Hessian (None: not known), and the evidence."""
     evidence = "; ".join(part for part in (network.evidence, str(network.agreement)) if part)
-    return choose(network, name) == "double_backward" or network.piecewise_linear, evidence
+    return resolve_operator(network, name) == "double_backward" or network.piecewise_linear, evidence
 
 
-def linearise(network: Prepared, inputs: Tensor, target: Tensor, name: str = "auto") -> Linearisation:
-    """Linearise the loss around images, by the operator of that name, without tracing.
+def quadratic_model(network: Prepared, inputs: Tensor, target: Tensor, name: str = "auto") -> QuadraticModel:
+    """Model the loss around images to second order, by the operator of that name, without tracing.
 
     Args:
         network: from `caso.network.prepare`.
         inputs: `[B, ...]`.
-        target: `[B]`.
+        target: `[B]`; negative for the predicted class.
         name: a key of `OPERATORS`, or auto.
 
     Raises:
@@ -68,10 +71,10 @@ def linearise(network: Prepared, inputs: Tensor, target: Tensor, name: str = "au
     inputs = network.layout(inputs)
     with clear_errors():
         if name == "auto" and network.undecided:
-            local = tested(network, inputs, target)
+            model = gauss_newton_if_exact(network, inputs, target)
         else:
-            local = OPERATORS[choose(network, name)](network, inputs, target)
-    return with_clear_errors(local)
+            model = OPERATORS[resolve_operator(network, name)](network, inputs, target)
+    return with_clear_errors(model)
 
 
 def trace(network: Prepared, inputs: Tensor, name: str = "auto") -> Traced:
@@ -80,7 +83,7 @@ def trace(network: Prepared, inputs: Tensor, name: str = "auto") -> Traced:
     Raises:
         NotCapturableError: the network was not captured, or its derivative cannot be.
     """
-    name = choose(network, name)
+    name = resolve_operator(network, name)
     if not network.captured:
         raise NotCapturableError(network.evidence)
     return _trace(OPERATORS[name], name, network, inputs, network.layout)

@@ -1,4 +1,4 @@
-"""Gauss-Newton or double backward, found out by a test on the images where a network's graph does not say.
+"""Gauss-Newton or double backward: decided by a test on the images where a network's graph leaves it open.
 
 Double backward is right for whatever can be differentiated twice; through a user's own module, with its weights' share
 of every convolution, it takes three to five times as long as Gauss-Newton, which is right for piecewise-linear networks
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from caso.curvature.double_backward import double_backward
 from caso.curvature.gauss_newton import gauss_newton
-from caso.curvature.linearisation import Linearisation
+from caso.curvature.quadratic_model import QuadraticModel
+from caso.linalg import like_images
 from caso.network import Prepared
 
 
@@ -34,7 +35,7 @@ def _direction(gradient: Tensor) -> Tensor:
     """
     generator = torch.Generator().manual_seed(0)
     random = torch.randn(gradient.shape[1:], generator=generator, dtype=torch.float64).to(gradient)
-    size = torch.linalg.vector_norm(gradient.flatten(1), dim=1).view(-1, *[1] * (gradient.dim() - 1))
+    size = like_images(torch.linalg.vector_norm(gradient.flatten(1), dim=1), gradient)
     return gradient + random * torch.where(size > 0, size, 1) / random.norm()
 
 
@@ -47,8 +48,8 @@ def _differences(exact: Tensor, other: Tensor) -> Tensor:
     return torch.where(nothing, torch.nan, torch.nan_to_num(apart / scale, nan=torch.inf))
 
 
-def compared(network: Prepared, inputs: Tensor, target: Tensor) -> tuple[Linearisation, Tensor]:
-    """Linearise by `gauss_newton`, and compare one product of each image with that of `double_backward`.
+def compare(network: Prepared, inputs: Tensor, target: Tensor) -> tuple[QuadraticModel, Tensor]:
+    """Model the loss by `gauss_newton`, and compare one product of each image with that of `double_backward`.
 
     Args:
         network: any.
@@ -56,26 +57,26 @@ def compared(network: Prepared, inputs: Tensor, target: Tensor) -> tuple[Lineari
         target: `[B]`; negative for the predicted class.
 
     Returns:
-        the linearisation, and the relative differences `[B]`; NaN where both products are zero or not finite.
+        the model, and the relative differences `[B]`; NaN where both products are zero or not finite.
     """
     exact = double_backward(network, inputs, target)
     direction = _direction(exact.gradient)
-    product = exact.product(direction)
+    product = exact.hvp(direction)
     del exact  # its graph, so that the two need not be in memory at once
-    local = gauss_newton(network, inputs, target)
-    return local, _differences(product, local.product(direction))
+    model = gauss_newton(network, inputs, target)
+    return model, _differences(product, model.hvp(direction))
 
 
-def tested(network: Prepared, inputs: Tensor, target: Tensor) -> Linearisation:
-    """Linearise by `gauss_newton` where it agrees with `double_backward` on every image, else by the latter.
+def gauss_newton_if_exact(network: Prepared, inputs: Tensor, target: Tensor) -> QuadraticModel:
+    """Model the loss by `gauss_newton` where it agrees with `double_backward` on every image, else by the latter.
 
-    Costs one linearisation and one product of either. What is found goes into `network.agreement`.
+    Costs one gradient and one product of either. What is found goes into `network.agreement`.
 
     Args:
         network: one whose graph does not decide.
         inputs: `[B, ...]`.
         target: `[B]`; negative for the predicted class.
     """
-    local, found = compared(network, inputs, target)
-    network.agreement.record(found[~found.isnan()].tolist(), tolerance(inputs.dtype))
-    return local if network.agreement.holds else double_backward(network, inputs, target)
+    model, differences = compare(network, inputs, target)
+    network.agreement.record(differences[~differences.isnan()].tolist(), tolerance(inputs.dtype))
+    return model if network.agreement.holds else double_backward(network, inputs, target)

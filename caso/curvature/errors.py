@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 from torch import Tensor
 
-from caso.curvature.linearisation import Linearisation
+from caso.curvature.quadratic_model import QuadraticModel
 
 _UNDIFFERENTIABLE = "autograd kernel was not registered"
 """In what PyTorch warns of, before it goes on with zeros."""
@@ -98,14 +98,13 @@ def clear_errors() -> Iterator[None]:
         raise reason from error
 
 
-def with_clear_errors(local: Linearisation) -> Linearisation:
-    """The same, whose products raise clear errors, too."""
+def with_clear_errors(model: QuadraticModel) -> QuadraticModel:
+    """The same model, whose Hessian-vector products raise clear errors, too."""
+    assert model.hessian is not None
+    product = model.hessian.product
 
-    def clear(product: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        def guarded(v: Tensor) -> Tensor:
-            with clear_errors():
-                return product(v)
+    def guarded(v: Tensor) -> Tensor:
+        with clear_errors():
+            return product(v)
 
-        return guarded
-
-    return replace(local, product=clear(local.product))
+    return replace(model, hessian=replace(model.hessian, product=guarded))

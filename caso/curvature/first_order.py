@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from caso.curvature.errors import clear_errors
-from caso.curvature.linearisation import Linearisation, residual_of_target
+from caso.curvature.quadratic_model import QuadraticModel, cross_entropy_gradient
 
 
-def first_order(network: Callable[[Tensor], Tensor], inputs: Tensor, target: Tensor) -> Linearisation:
-    """Linearise to first order: the Hessian counts as zero. One gradient.
+def first_order(network: Callable[[Tensor], Tensor], inputs: Tensor, target: Tensor) -> QuadraticModel:
+    """Model the loss to first order, without a Hessian. One gradient.
 
     Args:
         network: pixels `[B, ...]` to logits `[B, K]`.
@@ -25,6 +25,6 @@ def first_order(network: Callable[[Tensor], Tensor], inputs: Tensor, target: Ten
     inputs = inputs.detach().requires_grad_()
     with torch.enable_grad(), clear_errors():
         logits = network(inputs)
-        _, slope = residual_of_target(logits.detach(), target)
-        (gradient,) = torch.autograd.grad(logits, inputs, slope, materialize_grads=True)
-    return Linearisation(logits.detach(), gradient, torch.zeros_like, lambda rows: torch.zeros_like)
+        _, grad_logits = cross_entropy_gradient(logits.detach(), target)
+        (gradient,) = torch.autograd.grad(logits, inputs, grad_logits, materialize_grads=True)
+    return QuadraticModel(logits.detach(), gradient, None)

@@ -8,37 +8,35 @@ import torch
 from torch import Tensor
 
 from caso.curvature.errors import refuse_once_differentiable
-from caso.curvature.linearisation import Linearisation, residual_of_target, softmax_covariance
+from caso.curvature.operator import hessian
+from caso.curvature.quadratic_model import QuadraticModel, cross_entropy_gradient, softmax_covariance
 
 
-def gauss_newton(network: Callable[[Tensor], Tensor], inputs: Tensor, target: Tensor) -> Linearisation:
-    """Linearise with `H = J^T (diag p - p p^T) J`, `J` the Jacobian of the logits.
+def gauss_newton(network: Callable[[Tensor], Tensor], inputs: Tensor, target: Tensor) -> QuadraticModel:
+    """Model the loss with `H = J' (diag p - p p') J`, `J` the Jacobian of the logits.
 
     Exact where the network is piecewise linear (the paper's closed form, Singla et al. 2019, arXiv 1902.00407, never
-    formed), positive semidefinite everywhere. `J v` is the adjoint of the pull-back `c -> J^T c`, so that reverse mode
+    formed), positive semidefinite everywhere. `J v` is the adjoint of the pull-back `c -> J'c`, so that reverse mode
     alone serves. A product costs about one gradient.
 
     Args:
         network: pixels `[B, ...]` to logits `[B, K]`.
         inputs: `[B, ...]`.
-        target: class of each image `[B]`.
-
-    Returns:
-        the loss to second order around `inputs`.
+        target: class of each image `[B]`; negative for the predicted one.
     """
     inputs = inputs.detach().requires_grad_()
     with torch.enable_grad():
         logits = network(inputs)
-        p, slope = residual_of_target(logits.detach(), target)
-        # The pull-back of the loss's slope is the gradient; being linear in the slope, it also gives the push-forward.
-        cotangent = slope.requires_grad_()
-        (pulled,) = torch.autograd.grad(logits, inputs, cotangent, create_graph=True, materialize_grads=True)
+        p, grad_logits = cross_entropy_gradient(logits.detach(), target)
+        # The pull-back of the loss's gradient is g; being linear in its cotangent, it also gives the push-forward.
+        cotangent = grad_logits.requires_grad_()
+        (gradient,) = torch.autograd.grad(logits, inputs, cotangent, create_graph=True, materialize_grads=True)
     if not getattr(network, "captured", False):  # a graph has no functions of the user's
-        refuse_once_differentiable(pulled)
+        refuse_once_differentiable(gradient)
 
     def product(v: Tensor) -> Tensor:
-        (pushed,) = torch.autograd.grad(pulled, cotangent, v, retain_graph=True, materialize_grads=True)
-        cotangents = softmax_covariance(p, pushed)
-        return torch.autograd.grad(logits, inputs, cotangents, retain_graph=True, materialize_grads=True)[0]
+        (jvp,) = torch.autograd.grad(gradient, cotangent, v, retain_graph=True, materialize_grads=True)
+        pulled_back = softmax_covariance(p, jvp)
+        return torch.autograd.grad(logits, inputs, pulled_back, retain_graph=True, materialize_grads=True)[0]
 
-    return Linearisation(logits.detach(), pulled.detach(), product)
+    return QuadraticModel(logits.detach(), gradient.detach(), hessian(gradient, product))

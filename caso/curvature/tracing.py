@@ -16,12 +16,14 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from caso.curvature.linearisation import Linearisation
+from caso.curvature.operator import Product, hessian
+from caso.curvature.quadratic_model import QuadraticModel
 from caso.curvature.splitting import MASKED, Split, split
 from caso.network.capture import _EXAMPLE_BATCH, batch_is_free, differentiable_kernels, symbolic_batch
 from caso.network.functional import NotCapturableError
 
-Operator = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], Linearisation]
+Operator = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], QuadraticModel]
+"""From a network, images `[B, ...]` and target classes `[B]` to the quadratic model of the loss."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +38,13 @@ class Traced:
     _split: Split
     _layout: Callable[[Tensor], Tensor]
 
-    def __call__(self, inputs: Tensor, target: Tensor) -> Linearisation:
+    def __call__(self, inputs: Tensor, target: Tensor) -> QuadraticModel:
         """Run the primal part on images `[B, ...]` with target classes `[B]`."""
         parts = self._split
         with torch.no_grad():
             logits, gradient, kept = parts.primal(self._layout(inputs), target)
 
-        def product_of(kept: list[Tensor]) -> Callable[[Tensor], Tensor]:
+        def product_of(kept: list[Tensor]) -> Product:
             def product(v: Tensor) -> Tensor:
                 with torch.no_grad():
                     result: Tensor = parts.tangent(self._layout(v), *kept)
@@ -50,10 +52,11 @@ class Traced:
 
             return product
 
-        def restrict(chosen: Tensor) -> Callable[[Tensor], Tensor]:
-            return product_of(parts.select(kept, chosen))
+        def restricted(index: Tensor) -> Product:
+            return product_of(parts.select(kept, index))
 
-        return Linearisation(logits, gradient, product_of(kept), restrict if parts.selectable else None)
+        products = hessian(gradient, product_of(kept), restricted if parts.selectable else None)
+        return QuadraticModel(logits, gradient, products)
 
 
 def trace(
@@ -79,8 +82,9 @@ def trace(
     """
 
     def whole(x: Tensor, target: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        local = operator_(network, x, target)
-        return local.logits, local.gradient, local.product(v)
+        model = operator_(network, x, target)
+        assert model.hessian is not None
+        return model.logits, model.gradient, model.hessian.product(v)
 
     example = layout(inputs.new_empty(_EXAMPLE_BATCH, *inputs.shape[1:]))
     try:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from caso.curvature import linearise
+from caso.curvature import quadratic_model
 from caso.metrics.case import Case
 from caso.metrics.metric import Metric, Score
 from caso.metrics.surface import by_chunks
@@ -40,12 +40,12 @@ class _Difference(Metric):
         return Score(by_chunks(case, self._difference, self.alone))
 
     def _difference(self, network: Prepared, images: Tensor, targets: Tensor) -> Tensor:
-        exact = linearise(network, images, targets, "double_backward")
+        exact = quadratic_model(network, images, targets, "double_backward")
         gradient = exact.gradient.flatten(1)
         length = gradient.double().norm(dim=1, keepdim=True)
         v = (gradient.double() / length.where(length > 0, 1)).to(images).view_as(images)
-        truth = exact.product(v).flatten(1).double()
-        other = linearise(network, images, targets, self.operator).product(v).flatten(1).double()
+        truth = exact.hvp(v).flatten(1).double()
+        other = quadratic_model(network, images, targets, self.operator).hvp(v).flatten(1).double()
         size = truth.norm(dim=1)
         return torch.where(size > 0, (other - truth).norm(dim=1) / size.where(size > 0, 1), torch.nan)
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from caso.curvature import linearise
-from caso.curvature.linearisation import softmax_covariance
+from caso.curvature import quadratic_model
+from caso.curvature.quadratic_model import softmax_covariance
 from caso.metrics.case import Case
 from caso.metrics.lanczos import MOST, leading_pair
 from caso.metrics.metric import Metric, Score, require
@@ -147,11 +147,11 @@ def _leading(case: Case, tolerance: float) -> Tensor:
             def product(v: Tensor) -> Tensor:
                 return jacobian.pull(softmax_covariance(p, jacobian.push(v)))
         else:
-            exact = linearise(network, images, targets, "double_backward")
+            exact = quadratic_model(network, images, targets, "double_backward")
             gradient = exact.gradient.flatten(1)
 
             def product(v: Tensor) -> Tensor:
-                return exact.product(v.to(images).view_as(images)).flatten(1)
+                return exact.hvp(v.to(images).view_as(images)).flatten(1)
 
         value, vector = leading_pair(product, gradient, tolerance)
         gradient = gradient.double()

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from caso.curvature.agreement import compared, tolerance
+from caso.curvature.agreement import compare, tolerance
 from caso.metrics.case import Case, Network
 from caso.network import Prepared, fingerprint, prepare
 from caso.network.capture import differentiable_kernels
@@ -117,6 +117,6 @@ def closed_form_holds(case: Case) -> Tensor:
     def work(network: Prepared, images: Tensor, targets: Tensor) -> Tensor:
         if network.piecewise_linear is not None:
             return torch.full((len(images),), network.piecewise_linear, device=images.device)
-        return ~(compared(network, images, targets)[1] > tolerance(images.dtype))
+        return ~(compare(network, images, targets)[1] > tolerance(images.dtype))
 
     return case.share("closed form holds", lambda: by_chunks(case, work))

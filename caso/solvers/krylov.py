@@ -1,304 +1,241 @@
 """Krylov-Newton: certified second-order maps, at one value of lambda1 or along a path, for a few products.
 
 Each step takes one Hessian-vector product an image. The first directions are Krylov's, from the gradient, until the
-largest eigenvalue is known; then the problem with the Nystroem approximation of the Hessian is solved without touching
-the network (`caso.solvers.reduced`), and the next direction is the new part of that solution. Its product makes the
-solution's own residual known, which certifies it, and if that is too large improves the approximation exactly where it
-was wrong. A certificate therefore costs no product of its own.
+largest eigenvalue is known (`caso.solvers.eigenvalue`); then the problem with the Nyström approximation of the Hessian
+is solved without touching the network (`caso.solvers.reduced`, `caso.solvers.newton`), and the next direction is the
+new part of that solution. Its product makes the solution's own residual known, which certifies it, and if that is too
+large improves the approximation exactly where it was wrong. A certificate therefore costs no product of its own.
 
-On a path the approximation is kept from value to value, and most values need no product of their own; how their
-residuals are bounded is in `caso.solvers.path`.
+On a path the approximation is kept from value to value, and most values need no product of their own
+(`caso.solvers.path`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-
 import torch
 from torch import Tensor
 
-from caso.curvature.linearisation import Linearisation
-from caso.objective import kkt_residual, norms
-from caso.solvers.basis import Basis, Spectrum
+from caso.curvature import HessianOperator, QuadraticModel
+from caso.linalg import norms
+from caso.objective import kkt_residual
+from caso.solvers.certificate import hvp_floor, status
+from caso.solvers.eigenvalue import eigenvalue_known, seek_eigenvalue
+from caso.solvers.newton import Newton
+from caso.solvers.nystrom import NystromApproximation
+from caso.solvers.path import CERTIFY_EVERY_VALUE, solve_path
 from caso.solvers.reduced import ReducedProblem
-from caso.solvers.solution import CONVERGED, FLOOR, NOT_FINITE, STOPPED, Solution
+from caso.solvers.ritz import RitzPairs
+from caso.solvers.solution import Solution
+from caso.solvers.solver import Options, Solver
+from caso.solvers.state import Phase, State
 
-_MOST_PRODUCTS = 96
-_EIGENVALUE_TOLERANCE = 1e-3
-"""Of `lambda_max`, relative, where the map itself does not need it more exactly."""
-_ROUNDING = 16.0
-"""Error of a product in units of the last place, where it was not measured."""
-_FLOOR_REACHED = 30.0
+_MOST_HVPS = 96
+_NEAR_FLOOR = 30.0
 """How many times the estimate of the floor a residual may be that is called floor."""
+_NEGLIGIBLE = 0.05
+"""Fraction of the tolerance that may be left to what is not looked at."""
 
 
-@dataclass
-class _Batch:
-    """The images still being solved: everything that must shrink together when some are done."""
+def krylov(model: QuadraticModel, lambda1: Tensor, options: Options) -> Solution:
+    """Solve for CASO maps to a residual of at most `tol`, or to the precision's floor.
 
-    rows: Tensor
-    gradient: Tensor
-    norm: Tensor
-    basis: Basis
-    delta: Tensor
-    l2: Tensor
-    restarts: Tensor
-    """How many directions have been tried in search of eigenvectors orthogonal to the gradient, `[b]`."""
-    settled: Tensor
-    """Whether no direction is left in which more could be learnt of the largest eigenvalue, `[b]`."""
-    usable: Tensor
-    """Whether the products so far were finite, `[b]`."""
-    frozen: Tensor
-    """Whether a map has been recorded, so that `l2` stays what it is and a path is continuous, `[b]`."""
-    residual: Tensor
-    """Of the last map that a product was taken for, `[b]`."""
-    z: Tensor
-    """Reduced solution of the last value, `[b, m]`, for as long as the basis has not grown."""
-
-    def select(self, keep: Tensor) -> None:
-        self.basis.select(keep)
-        for one in fields(self):
-            if one.name != "basis":
-                setattr(self, one.name, getattr(self, one.name)[keep])
+    Args:
+        model: of B images, to second order.
+        lambda1: `[B, L]` float64, non-negative, ascending along L.
+        options: `lambda2` (the effective one is `lambda2 + max(lambda_max, 0)`) and `tol`.
+    """
+    solve = KrylovNewton(model, lambda1, options)
+    columns = lambda1.shape[1]
+    if columns == 1:
+        solve.run(torch.zeros_like(solve.state.index), drop_done=True)
+    elif options.tol < CERTIFY_EVERY_VALUE:
+        for column in range(columns):
+            solve.run(torch.full_like(solve.state.index, column))
+    elif len(solve.state.index):
+        solve_path(solve)
+    return solve.solution
 
 
-class KrylovRun:
-    """Images being solved: their subspaces, and what has been found so far."""
+class KrylovNewton:
+    """A solve in progress.
 
-    def __init__(self, problem: Linearisation, lambda1: Tensor, lambda2: float, tol: float) -> None:
-        """Set up the images that have a gradient; the others are done."""
-        gradient = problem.gradient.flatten(1)
-        self.problem, self.shape, self.tol, self.lambda2 = problem, problem.gradient.shape[1:], tol, lambda2
-        self.solution = Solution.empty(gradient, lambda1, lambda2)
-        norm = norms(gradient)
-        finite = torch.isfinite(problem.logits).all(1) & torch.isfinite(norm)
-        for row in torch.nonzero(~finite)[:, 0].tolist():
-            self.solution.status[row] = [NOT_FINITE] * lambda1.shape[1]
-        # Without a gradient the zero map is optimal; where the softmax is saturated, the Hessian is zero, too.
-        flat = finite & (norm == 0)
-        saturated = flat & (torch.softmax(problem.logits, 1).amax(1) == 1)
-        for row in torch.nonzero(flat)[:, 0].tolist():
-            self.solution.status[row] = [CONVERGED] * lambda1.shape[1]
-        for known in (self.solution.kkt_residual, self.solution.floor):
-            known[flat] = 0
-        self.solution.lambda_max[saturated] = self.solution.lambda_max_error[saturated] = 0
-        rows = torch.nonzero(finite & (norm > 0))[:, 0]
-        whole = len(rows) == len(gradient)
-        gradient = gradient if whole else gradient[rows]
-        no = torch.zeros_like(rows, dtype=torch.bool)
-        self.batch = _Batch(
-            rows, gradient, norm[rows], Basis(gradient), torch.zeros_like(gradient),
-            torch.full_like(norm[rows], torch.nan), torch.zeros_like(rows), no, ~no, no.clone(),
-            torch.full_like(norm[rows], torch.inf), norm.new_zeros(len(rows), 0),
-        )  # fmt: skip
-        self.rounding = 16 * torch.finfo(gradient.dtype).eps
-        """A part outside the subspace of this share is noise."""
-        self._selected: tuple[list[int], Linearisation] = (list(range(len(problem.gradient))), problem)
-        self._spectrum: tuple[int, Spectrum] | None = None
+    Attributes:
+        state: of the images that are being solved.
+        solution: of all images, so far.
+        ritz: Ritz pairs of the state's subspace.
+    """
+
+    def __init__(self, model: QuadraticModel, lambda1: Tensor, options: Options) -> None:
+        """Set up the images that have a gradient; the others are done. The arguments are those of `krylov`."""
+        self.model, self.options = model, options
+        self.solution = Solution.empty(model.gradient.flatten(1), lambda1, options.lambda2)
+        self.state = State.begin(model, self.solution)
+        self.negligible_part = 16 * torch.finfo(model.gradient.dtype).eps
+        """A part outside the subspace of this share of a vector is rounding."""
+        assert model.hessian is not None
+        self._whole_hessian = model.hessian
+        self._restricted = list(range(len(model.gradient))), model.hessian
+        self._ritz: tuple[int, RitzPairs] | None = None
+
+    def run(self, column: Tensor, among: Tensor | None = None, drop_done: bool = False) -> None:
+        """Expand the subspace, solve the reduced problem, certify; until every image's map is done.
+
+        Args:
+            column: index of the value of lambda1 at which each image is solved, `[b]`.
+            among: which images, `[b]`; None for all.
+            drop_done: whether images that are done leave the state.
+        """
+        self.state.enter(Phase.SEEKING, torch.ones_like(column, dtype=torch.bool) if among is None else among)
+        while bool(self.state.seeking.any()):
+            seek_eigenvalue(self, self.solution.lambda1[self.state.index, column])
+            self.certify(column)
+            self.record_eigenvalue()
+            if drop_done and not bool(self.state.seeking.all()):
+                keep = torch.nonzero(self.state.seeking)[:, 0]
+                self.state, self._ritz, column = self.state.restrict(keep), None, column[keep]
 
     @property
-    def spectrum(self) -> Spectrum:
-        """Of the present basis."""
-        basis = self.batch.basis
-        if self._spectrum is None or self._spectrum[0] != basis.size:
-            self._spectrum = basis.size, Spectrum(basis)
-        return self._spectrum[1]
+    def ritz(self) -> RitzPairs:
+        """Of the present subspace."""
+        subspace = self.state.subspace
+        if self._ritz is None or self._ritz[0] != subspace.size:
+            self._ritz = subspace.size, RitzPairs(subspace)
+        return self._ritz[1]
 
-    def product(self, directions: Tensor, wanted: Tensor) -> None:
-        """Extend the basis by `directions` `[b, d]` where `wanted` `[b]`, elsewhere by nothing."""
-        rows = self.batch.rows[wanted]
-        names = rows.tolist()
-        if self._selected[0] != names:
-            self._selected = names, self.problem.select(rows)
-        shaped = directions[wanted].view(-1, *self.shape)
-        products = self._selected[1].product(shaped).reshape(len(rows), -1)
+    def expand(self, directions: Tensor, images: Tensor) -> None:
+        """Extend the subspaces of the `images` `[b]` by `directions` `[b, d]`, the others' by nothing."""
+        index = self.state.index[images]
+        products = self._hessian(index) @ directions[images]
         finite = torch.isfinite(products).all(1)
         if not bool(finite.all()):
             products = torch.where(finite[:, None], products, torch.zeros_like(products))
-            self.give_up(rows[~finite])
-            self.batch.usable[wanted] = finite
-        if len(rows) < len(wanted):
-            directions = directions * wanted.to(directions.dtype)[:, None]
-            products = torch.zeros_like(directions).index_copy(0, torch.nonzero(wanted)[:, 0], products)
-        self.batch.basis.append(directions, products)
-        self.solution.hvps[rows] += 1
+            self.solution.discard(index[~finite])
+            self.state.enter(Phase.NOT_FINITE, images.index_put((images,), ~finite))
+        if len(index) < len(images):
+            directions = directions * images.to(directions.dtype)[:, None]
+            products = torch.zeros_like(directions).index_copy(0, torch.nonzero(images)[:, 0], products)
+        self.state.subspace.append(directions, products)
+        self.solution.hvps[index] += 1
 
-    def give_up(self, rows: Tensor) -> None:
-        """Write down that the Hessian of the images `rows` is not finite, though their gradient is."""
-        solution = self.solution
-        solution.maps[rows] = 0
-        solution.kkt_residual[rows] = solution.floor[rows] = torch.nan
-        solution.lambda_max[rows] = solution.lambda_max_error[rows] = torch.nan
-        for row in rows.tolist():
-            solution.status[row] = [NOT_FINITE] * solution.lambda1.shape[1]
-
-    def floor(self, size: Tensor) -> Tensor:
-        """Residual that the products' rounding alone leaves at maps of norm `size * |g|`, like `size` `[b, ...]`."""
-        batch = self.batch
-        eps = torch.finfo(batch.delta.dtype).eps
-        rounding = self.problem.rounding or _ROUNDING * eps
-        noise = rounding * self.spectrum.values.abs().amax(1) + batch.basis.asymmetry + 2 * eps * batch.l2
-        return noise.view(-1, *[1] * (size.dim() - 1)) * size + eps
-
-    def record(
-        self, done: Tensor, value: Tensor, residual: Tensor, floor: Tensor, certificate: str, status: list[str]
-    ) -> None:
-        """Write down the certificates of the images `done` `[b]` at the values `value` `[b]`."""
-        batch, solution = self.batch, self.solution
-        rows, values = batch.rows[done], value[done]
-        solution.lambda2_effective[rows, values] = batch.l2[done]
-        solution.kkt_residual[rows, values] = residual[done]
-        solution.floor[rows, values] = floor[done]
-        places = torch.nonzero(done)[:, 0].tolist()
-        for place, row, column in zip(places, rows.tolist(), values.tolist(), strict=True):
-            solution.status[row][column] = status[place]
-            solution.certificate[row][column] = certificate
-        batch.frozen = batch.frozen | done
-
-    def reduced(self) -> ReducedProblem:
-        """The problem with the Hessian as far as it is known."""
-        return ReducedProblem(self.batch.gradient, self.batch.basis.products, self.spectrum, self.batch.l2)
-
-    def tolerance(self) -> Tensor:
-        """What the reduced problem's own residual may be, so that it adds little to the map's, `[b]`."""
-        return 0.05 * self.tol * self.batch.norm / self.spectrum.values.abs().amax(1).sqrt().clamp_min(1e-300)
-
-    def solve_reduced(self, lambda1: Tensor, pending: Tensor) -> None:
-        """Set the maps of the images `pending` `[b]` to the solutions of the reduced problem."""
-        batch, reduced = self.batch, self.reduced()
-        start = batch.z if batch.z.shape[1] == batch.basis.size else reduced.guess(batch.delta)
-        batch.z, solved, _ = reduced.solve(lambda1, start, torch.where(pending, self.tolerance(), torch.inf))
-        batch.delta = solved if bool(pending.all()) else torch.where(pending[:, None], solved, batch.delta)
+    def _hessian(self, index: Tensor) -> HessianOperator:
+        """Of the images `index` `[b]`; kept, since most products are of the same images as the last ones."""
+        images = index.tolist()
+        if self._restricted[0] != images:
+            self._restricted = images, self._whole_hessian.restrict(index)
+        return self._restricted[1]
 
     def update_penalty(self) -> None:
-        """Set the effective lambda2 by what is now known of the largest eigenvalue."""
-        batch = self.batch
-        batch.l2 = torch.where(batch.frozen, batch.l2, self.lambda2 + self.spectrum.largest.clamp_min(0))
+        """Set the effective lambda2 by what is now known of the largest eigenvalue, where it is not fixed yet."""
+        state = self.state
+        penalty = self.options.lambda2 + self.ritz.lambda_max.clamp_min(0)
+        state.lambda2_effective = torch.where(state.penalty_fixed, state.lambda2_effective, penalty)
 
-    def onward(self, vague: Tensor) -> tuple[Tensor, Tensor]:
-        """Directions in which the largest eigenvalue is sought, `[b, d]`, and which of them are more than noise, `[b]`.
+    def reduced_problem(self) -> ReducedProblem:
+        """The problem with the Hessian as far as it is known."""
+        approximation = NystromApproximation.of(self.state.subspace, self.ritz)
+        return ReducedProblem(self.state.gradient, approximation, self.state.lambda2_effective)
 
-        Krylov's. Where that space is exhausted (the gradient lies in an invariant subspace), a random one and then its
-        product, since an eigenvector orthogonal to the gradient would never be seen.
-        """
-        batch, residual = self.batch, self.spectrum.residual
-        ended = vague & self.ended() & (batch.restarts < 2)
-        if bool(ended.any()):
-            draw = torch.randn(residual.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-            fresh = torch.where((batch.restarts == 0)[:, None], draw.to(residual), batch.basis.products[:, -1])
-            residual = torch.where(ended[:, None], fresh, residual)
-            batch.restarts = batch.restarts + ended
-        outside, size = batch.basis.outside(residual)
-        return outside, size > self.rounding * norms(residual)
+    def reduced_tolerance(self) -> Tensor:
+        """What the reduced problem's own residual may be, so that it adds little to the map's, `[b]`."""
+        scale = self.state.gradient_norm / self.ritz.norm.sqrt().clamp_min(1e-300)
+        return _NEGLIGIBLE * self.options.tol * scale
 
-    def ended(self) -> Tensor:
-        """Whether Krylov's space is exhausted, `[b]`."""
-        eps = 64 * torch.finfo(self.batch.gradient.dtype).eps
-        return norms(self.spectrum.residual) <= eps * self.spectrum.values.abs().amax(1)
+    def solve_reduced(self, lambda1: Tensor, images: Tensor) -> None:
+        """Set the maps of the `images` `[b]` to the solutions of the reduced problem at `lambda1` `[b]`."""
+        state, problem = self.state, self.reduced_problem()
+        grown = state.z.shape[1] != state.subspace.size
+        start = problem.approximation.coordinates(state.delta) if grown else state.z
+        tolerance = torch.where(images, self.reduced_tolerance(), torch.inf)
+        state.z, maps, _ = Newton(problem).solve(lambda1, start, tolerance)
+        state.delta = maps if bool(images.all()) else torch.where(images[:, None], maps, state.delta)
 
     def exhausted(self) -> Tensor:
-        """Whether no more products are allowed, `[b]`."""
-        return self.solution.hvps[self.batch.rows] >= min(_MOST_PRODUCTS, self.batch.gradient.shape[1])
+        """For which images no more products are allowed, `[b]`."""
+        return self.solution.hvps[self.state.index] >= min(_MOST_HVPS, self.state.gradient.shape[1])
 
-    def known(self) -> Tensor:
-        """Where nothing more need be learnt of the largest eigenvalue, whatever the map, `[b]`."""
-        return self.batch.frozen | self.batch.settled | (self.spectrum.largest + self.spectrum.error < 0)
+    def floor(self, size: Tensor) -> Tensor:
+        """Residual that rounding alone leaves at maps of norm `size * |g|`, like `size` `[b, ...]`."""
+        state = self.state
+        return hvp_floor(self.model, size, self.ritz.norm, state.subspace.asymmetry, state.lambda2_effective)
 
-    def find_eigenvalue(self, lambda1: Tensor, pending: Tensor) -> None:
-        """Make the largest eigenvalue known well enough, and set the maps to what the reduced problem then gives.
+    def certify(self, column: Tensor) -> None:
+        """Take products along the new parts of the maps that await it, which makes these maps' residuals known.
 
-        Args:
-            lambda1: `[b]`.
-            pending: which images, `[b]`.
-        """
-        batch, basis = self.batch, self.batch.basis
-        if basis.size == 0:
-            self.product(batch.gradient / batch.norm.to(batch.gradient.dtype)[:, None], batch.usable.clone())
-        solved = ~pending
-        while True:
-            pending = pending & batch.usable
-            self.update_penalty()
-            spectrum, known = self.spectrum, self.known()
-            # Before the eigenvalue is known to a fraction of lambda2, the reduced problem may have no solution.
-            scale = spectrum.largest.abs().clamp_min(0.01 * self.lambda2)
-            loose = (_EIGENVALUE_TOLERANCE * scale).clamp(max=0.1 * self.lambda2)
-            # An error at rounding level does not fall any more.
-            falls = spectrum.error > 2 * torch.finfo(batch.delta.dtype).eps * spectrum.largest.abs()
-            unclear = (spectrum.error > loose) & falls
-            vague = pending & ~known & (unclear | (self.ended() & (batch.restarts < 2)))
-            clear = pending & ~vague & ~solved
-            if bool(clear.any()):
-                self.solve_reduced(lambda1, clear)
-                wrong = clear & ~known & falls & (spectrum.error * norms(batch.delta) / batch.norm > self.tol)
-                solved, vague = solved | (clear & ~wrong), vague | wrong
-            if not bool(vague.any()):
-                return
-            onward, new = self.onward(vague)
-            seeking = vague & ~self.exhausted() & new
-            batch.settled = batch.settled | (vague & ~seeking)
-            if bool(seeking.any()):
-                self.product(basis.orthonormal(onward), seeking)
-
-    def certify(self, value: Tensor, pending: Tensor) -> Tensor:
-        """Take the products along the new parts of the maps, which makes the maps' residuals known.
+        Maps that are done are recorded, and their images idle; the others seek on.
 
         Args:
-            value: the maps' positions on the path, `[b]`.
-            pending: which images, `[b]`; their maps solve the reduced problem.
-
-        Returns:
-            the images whose maps are done, and recorded, `[b]`.
+            column: index of the maps' lambda1, `[b]`.
         """
-        tol, batch, basis = self.tol, self.batch, self.batch.basis
-        lambda1 = self.solution.lambda1[batch.rows, value]
-        size = norms(batch.delta) / batch.norm
-        outside, beyond = basis.outside(batch.delta)
-        beyond = beyond / batch.norm
-        # A part outside that is at rounding level, or too small to matter, leaves nothing to be learnt.
-        noise, reach = beyond <= self.rounding * size, beyond * self.spectrum.values.abs().amax(1)
-        inside = noise | (reach <= 0.05 * tol)
-        wanted = pending & ~(inside | self.exhausted())
-        if bool(wanted.any()):
-            self.product(basis.orthonormal(outside), wanted)
-            pending = pending & batch.usable
+        state, subspace = self.state, self.state.subspace
+        size = norms(state.delta) / state.gradient_norm
+        part, part_size = subspace.orthogonal_part(state.delta)
+        part_size = part_size / state.gradient_norm
+        # A part outside that is rounding, or too small to matter, leaves nothing to be learnt.
+        noise, unknown = part_size <= self.negligible_part * size, part_size * self.ritz.norm
+        negligible = noise | (unknown <= _NEGLIGIBLE * self.options.tol)
+        expanded = state.solved & ~negligible & ~self.exhausted()
+        if bool(expanded.any()):
+            self.expand(subspace.orthonormalise(part), expanded)
             self.update_penalty()
-        residual = kkt_residual(batch.delta, batch.gradient, basis.curved(batch.delta), lambda1, batch.l2)
+        lambda1, h_delta = self.solution.lambda1[state.index, column], subspace.hvp(state.delta)
+        residual = kkt_residual(state.delta, state.gradient, h_delta, lambda1, state.lambda2_effective)
         # Of a part outside without a product, all is counted that the Hessian could make of it.
-        residual = torch.where(wanted | noise, residual, residual + reach)
-        good = pending & (residual <= tol) & (self.known() | (self.spectrum.error * size <= tol))
-        floor = self.floor(size)
-        near = _FLOOR_REACHED * floor
-        stuck = (residual <= near) & (reach <= near) & (residual > 0.5 * batch.residual)
-        done = good | (pending & (~wanted | (residual <= floor) | stuck))
-        batch.residual = torch.where(done, torch.inf, torch.where(pending, residual, batch.residual))
-        if bool(done.any()):
-            ending = torch.where(good & (floor <= tol), 0, torch.where(residual <= near, 1, 2)).tolist()
-            self.solution.maps[batch.rows[done], value[done]] = batch.delta[done]
-            self.record(done, value, residual, floor, "product", [(CONVERGED, FLOOR, STOPPED)[e] for e in ending])
-        return done
+        residual = torch.where(expanded | noise, residual, residual + unknown)
+        self._judge(column, size, residual, unknown, expanded)
 
-    def at(self, value: Tensor, among: Tensor | None = None, may_leave: bool = False) -> None:
-        """Solve images of the batch, each at one value of lambda1, until it is done.
+    def _judge(self, column: Tensor, size: Tensor, residual: Tensor, unknown: Tensor, expanded: Tensor) -> None:
+        """Record the maps that are good enough, or that no further product would improve."""
+        tol, state = self.options.tol, self.state
+        floor = self.floor(size)
+        near_floor = residual <= _NEAR_FLOOR * floor
+        accurate = eigenvalue_known(self) | (self.ritz.error * size <= tol)
+        converged = state.solved & (residual <= tol) & accurate
+        stagnates = near_floor & (unknown <= _NEAR_FLOOR * floor) & (residual > 0.5 * state.last_residual)
+        done = converged | (state.solved & (~expanded | (residual <= floor) | stagnates))
+        state.last_residual = torch.where(done, torch.inf, torch.where(state.solved, residual, state.last_residual))
+        if bool(done.any()):
+            self.solution.maps[state.index[done], column[done]] = state.delta[done]
+            self.record(done, column, residual, floor, "product", converged & (floor <= tol), near_floor)
+        state.enter(Phase.SEEKING, state.solved & ~done)
+        state.enter(Phase.IDLE, done)
+
+    def record(
+        self,
+        images: Tensor,
+        column: Tensor,
+        residual: Tensor,
+        floor: Tensor,
+        certificate: str,
+        converged: Tensor,
+        at_floor: Tensor,
+    ) -> None:
+        """Write down the certificates of the `images` `[b]`, whose penalty is fixed from now on.
 
         Args:
-            value: positions on the path, `[b]`.
-            among: which images, `[b]`; None for all.
-            may_leave: whether images that are done leave the batch.
+            images: which are done.
+            column: index of their lambda1.
+            residual: relative.
+            floor: of the residual.
+            certificate: "product" or "estimate".
+            converged: whether residual and floor are within the tolerance.
+            at_floor: where they are not, whether no product in this precision would help.
         """
-        pending = self.batch.usable if among is None else self.batch.usable & among
-        while bool(pending.any()):
-            self.find_eigenvalue(self.solution.lambda1[self.batch.rows, value], pending)
-            pending = pending & self.batch.usable
-            pending = pending & ~self.certify(value, pending) & self.batch.usable
-            self.conclude()
-            if may_leave and not bool(pending.all()):
-                keep = torch.nonzero(pending)[:, 0]
-                self.batch.select(keep)
-                self._spectrum = None
-                pending, value = pending[keep], value[keep]
+        state, solution = self.state, self.solution
+        index, columns = state.index[images], column[images]
+        solution.lambda2_effective[index, columns] = state.lambda2_effective[images]
+        solution.kkt_residual[index, columns] = residual[images]
+        solution.floor[index, columns] = floor[images]
+        entries = zip(*(t.tolist() for t in (index, columns, converged[images], at_floor[images])), strict=True)
+        for image, value, good, low in entries:
+            solution.status[image][value] = status(good, low)
+            solution.certificate[image][value] = certificate
+        state.penalty_fixed = state.penalty_fixed | images
 
-    def conclude(self) -> None:
+    def record_eigenvalue(self) -> None:
         """Write down what is now known of the largest eigenvalue."""
-        usable = self.batch.usable
-        self.solution.lambda_max[self.batch.rows[usable]] = self.spectrum.largest[usable]
-        self.solution.lambda_max_error[self.batch.rows[usable]] = self.spectrum.error[usable]
+        finite = self.state.finite
+        self.solution.lambda_max[self.state.index[finite]] = self.ritz.lambda_max[finite]
+        self.solution.lambda_max_error[self.state.index[finite]] = self.ritz.error[finite]
+
+
+KRYLOV = Solver("krylov", krylov, orders=(2,))

@@ -1,223 +1,232 @@
-"""Certified second-order maps at one value of lambda1, or along a whole path.
+"""Certified second-order maps along a whole path of values of lambda1.
 
 On a path most values need no Hessian-vector product of their own. Once the largest eigenvalue is known, one product is
 taken at the new part of the map of the smallest value, and one where larger values will lead out of the subspace known
 by then. Then come rounds: all values still open are solved with the approximation of the Hessian as it stands. What is
-unknown of such a map's residual is `E w`, `E` being the approximation's error and `w` the part of the map outside the
-subspace. How large `|E w| / |w|` can be is not known, but what it was along the last product's direction is, and three
-times that is the estimate. The maps that are by this estimate within the tolerance are done; their certificate reads
-"estimate". If any are not, the next product is taken along a random combination of all their `w` (of that round's, so
-that no map's `w` goes unseen): it measures `E` anew, and improves the approximation for the next round.
+unknown of such a map's residual is `E w`, `E` being the approximation's error and `w` the part of the map orthogonal to
+the subspace. How large `|E w| / |w|` can be is not known, but what it was along the last product's direction is, and
+three times that is the estimate. The maps that are by this estimate within the tolerance are done; their certificate
+reads "estimate". If any are not, the next product is taken along a random combination of all their `w` (of that
+round's, so that no map's `w` goes unseen): it measures `E` anew, and improves the approximation for the next round.
 
-Who asks for a tolerance below 1e-4 wants certainty: then every value is certified by products, in ascending order, each
-starting with what the last knew.
+For a tolerance below 1e-4 every value is certified by HVPs, in ascending order, each starting with what the last knew
+(see `caso.solvers.krylov`).
 """
 
 from __future__ import annotations
 
 from itertools import count
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from caso.curvature.linearisation import Linearisation
-from caso.objective import combine, dots, norms, soft_threshold
-from caso.solvers.krylov import KrylovRun
+from caso.linalg import combine, dots, norms
+from caso.objective import soft_threshold
+from caso.solvers.eigenvalue import seek_eigenvalue
+from caso.solvers.newton import Newton
+from caso.solvers.nystrom import NystromApproximation
 from caso.solvers.reduced import ReducedProblem
-from caso.solvers.solution import CONVERGED, FLOOR, Solution
+from caso.solvers.state import Phase
 
+if TYPE_CHECKING:
+    from caso.solvers.krylov import KrylovNewton
+
+CERTIFY_EVERY_VALUE = 1e-4
+"""With a tolerance below this, nothing is estimated."""
 _SAFETY = 3.0
 """How many times as strongly as along the measured direction the approximation's error may act elsewhere. Twice this on
 an indefinite Hessian: products leave less and less of the error of a semidefinite one, but not of others."""
-_CERTAIN = 1e-4
-"""With a tolerance below this, nothing is estimated: every value is certified by products."""
 _ROUNDS = 5
-"""After so many, each round solves its worst value to the end."""
+"""After so many, each round solves its farthest value to the end."""
+_NEGLIGIBLE = 0.05
+"""Fraction of the tolerance that an estimate leaves to the reduced problem's own residual."""
 
 
-def solve_krylov(problem: Linearisation, lambda1: Tensor, lambda2: float, tol: float) -> Solution:
-    """Solve for CASO maps to a residual of at most `tol`, or to the precision's floor.
+def solve_path(solve: KrylovNewton) -> None:
+    """Solve every image at all its values of lambda1.
 
     Args:
-        problem: the loss to second order around B images.
-        lambda1: `[B, L]` float64, non-negative, ascending along L.
-        lambda2: positive; the effective one is `lambda2 + max(lambda_max, 0)`.
-        tol: on the residual, as a fraction of the gradient's norm.
-
-    Returns:
-        maps `[B, L, d]` with their certificates.
+        solve: in progress, with at least one image.
     """
-    run = KrylovRun(problem, lambda1, lambda2, tol)
-    values = lambda1.shape[1]
-    if values == 1 or tol < _CERTAIN:
-        for value in range(values):
-            run.at(torch.full_like(run.batch.rows, value), may_leave=values == 1)
-    elif len(run.batch.rows):
-        _Path(run).solve()
-    return run.solution
+    path = _Path(solve)
+    path.certify_smallest()
+    path.explore()
+    for number in count():
+        if not bool(path.open.any()):
+            break
+        path.round(to_the_end=number >= _ROUNDS)
+    solve.record_eigenvalue()
 
 
 class _Path:
-    """The values of the images that are not done yet."""
+    """The values that are still open.
 
-    def __init__(self, run: KrylovRun) -> None:
-        self.run, self.rows = run, run.batch.rows
-        self.lambda1 = run.solution.lambda1[self.rows]
+    Attributes:
+        lambda1: `[b, L]`.
+        open: which values are not done yet, `[b, L]`.
+        error: `|E u|` along the last product's direction `u`, `E` the approximation's error before that product, `[b]`.
+        projections: inner products of the maps with `HV`, as of the last sweep, `[b, L, m]`; None before the first.
+    """
+
+    def __init__(self, solve: KrylovNewton) -> None:
+        self.solve, self.index = solve, solve.state.index
+        self.lambda1 = solve.solution.lambda1[self.index]
         self.open = torch.ones_like(self.lambda1, dtype=torch.bool)
-        self.wrong = torch.zeros_like(run.batch.norm)
-        """What the approximation's error made of the last direction that a product was taken along, `[b]`."""
-        self.summed: Tensor | None = None
-        """Inner products of the maps with the Hessian's products, as of the last sweep, `[b, L, m]`."""
+        self.error = torch.zeros_like(solve.state.gradient_norm)
+        self.projections: Tensor | None = None
         self.generator = torch.Generator().manual_seed(0)
 
-    def solve(self) -> None:
-        self.begin()
-        self.explore()
-        for number in count():
-            if not bool(self.open.any()):
-                break
-            self.round(thorough=number >= _ROUNDS)
-        self.run.conclude()
-
-    def begin(self) -> None:
+    def certify_smallest(self) -> None:
         """Find the largest eigenvalue, and certify the smallest value's map once, whatever comes of it."""
-        run, batch, smallest = self.run, self.run.batch, torch.zeros_like(self.rows)
-        run.find_eigenvalue(self.lambda1[:, 0], batch.usable)
-        self.wrong = run.spectrum.values.abs().amax(1)
-        before = run.reduced()
-        done = run.certify(smallest, batch.usable)
-        if batch.basis.size > before.products.shape[1]:
-            self.learn(before, ~batch.basis.empty[:, -1])
-        self.open[:, 0] = ~done
-        run.find_eigenvalue(self.lambda1[:, 0], batch.usable & ~done)
-        self.open &= batch.usable[:, None]
-        batch.frozen = batch.frozen | batch.usable
-        batch.residual = torch.full_like(batch.residual, torch.inf)
+        solve, state, first = self.solve, self.solve.state, torch.zeros_like(self.index)
+        state.enter(Phase.SEEKING, torch.ones_like(self.open[:, 0]))
+        seek_eigenvalue(solve, self.lambda1[:, 0])
+        self.error = solve.ritz.norm
+        before = solve.reduced_problem().approximation
+        solve.certify(first)
+        if state.subspace.size > before.products.shape[1]:
+            self.measure_error(before, ~state.subspace.empty[:, -1])
+        self.open[:, 0] = state.seeking
+        seek_eigenvalue(solve, self.lambda1[:, 0])
+        state.enter(Phase.IDLE, state.solved)
+        self.open &= state.finite[:, None]
+        state.penalty_fixed = state.penalty_fixed | state.finite
+        state.last_residual = torch.full_like(state.last_residual, torch.inf)
 
     def explore(self) -> None:
-        """Take a product where the maps of larger lambda1 will leave the subspace, going by the smallest one's pull."""
-        batch = self.run.batch
-        pull = batch.gradient + batch.basis.curved(batch.delta)
-        expected = torch.zeros_like(pull)
-        for value in range(1, self.lambda1.shape[1], 3):
-            expected += soft_threshold(pull, self.lambda1[:, value, None].to(pull.dtype))
-        self.measure(expected, self.open.any(1))
+        """Take a product where the maps of larger lambda1 will leave the subspace, going by the smallest one's."""
+        state = self.solve.state
+        target = state.gradient + state.subspace.hvp(state.delta)
+        expected = torch.zeros_like(target)
+        for column in range(1, self.lambda1.shape[1], 3):
+            expected += soft_threshold(target, self.lambda1[:, column, None].to(target.dtype))
+        self.expand(expected, self.open.any(1))
 
-    def measure(self, vectors: Tensor, wanted: Tensor) -> Tensor:
-        """Take products along the parts of `vectors` `[b, d]` outside the subspace, where `wanted` `[b]` and possible.
+    def expand(self, vectors: Tensor, images: Tensor) -> bool:
+        """Take products along the components of `vectors` `[b, d]` orthogonal to the subspace, for the `images` `[b]`.
 
         Returns:
-            where one was taken, `[b]`.
+            whether any was more than rounding, and allowed.
         """
-        run, basis = self.run, self.run.batch.basis
-        outside, beyond = basis.outside(vectors)
-        wanted = wanted & (beyond > run.rounding * norms(vectors)) & ~run.exhausted()
-        if bool(wanted.any()):
-            before = run.reduced()
-            run.product(basis.orthonormal(outside), wanted)
-            self.learn(before, wanted)
-        return wanted
+        solve, subspace = self.solve, self.solve.state.subspace
+        part, size = subspace.orthogonal_part(vectors)
+        images = images & (size > solve.negligible_part * norms(vectors)) & ~solve.exhausted()
+        if bool(images.any()):
+            before = solve.reduced_problem().approximation
+            solve.expand(subspace.orthonormalise(part), images)
+            self.measure_error(before, images)
+        return bool(images.any())
 
-    def learn(self, before: ReducedProblem, measured: Tensor) -> None:
+    def measure_error(self, before: NystromApproximation, images: Tensor) -> None:
         """See from the newest product how wrong the approximation `before` it was."""
-        basis = self.run.batch.basis
-        wrong = norms(basis.products[:, -1] - before.curved(basis.directions[:, -1]))
-        self.wrong = torch.where(measured, wrong, self.wrong)
+        subspace = self.solve.state.subspace
+        error = norms(subspace.products[:, -1] - before.hvp(subspace.basis[:, -1]))
+        self.error = torch.where(images, error, self.error)
 
-    def round(self, thorough: bool) -> None:
+    def round(self, to_the_end: bool) -> None:
         """Solve the open values, and take a product along a combination of their new parts where that is needed."""
-        run, batch = self.run, self.run.batch
-        first = self.open
-        size, beyond = self.sweep(run.reduced())
-        self.passed(size, beyond, torch.zeros_like(beyond))
-        pending = self.open.any(1)
-        if not bool(pending.any()):
+        solve, state = self.solve, self.solve.state
+        swept = self.open
+        size, part_size = self.sweep(solve.reduced_problem())
+        self.close(size, part_size, torch.zeros_like(part_size))
+        images = self.open.any(1)
+        if not bool(images.any()):
             return
-        if thorough:
-            far = torch.where(self.open, beyond, torch.full_like(beyond, -1.0)).argmax(1)
-            run.at(far, among=pending)
-            self.open &= ~(torch.zeros_like(self.open).scatter(1, far[:, None], True) & pending[:, None])
-            self.open &= batch.usable[:, None]
+        if to_the_end:
+            self.finish_farthest(part_size, images)
             return
-        weights = torch.randn(first.shape[1], generator=self.generator, dtype=torch.float64)
-        if bool(self.measure(self.combined(weights.to(first.device) * first, pending), pending).any()):
-            along = self.along(batch.basis.directions[:, -1:], pending)[..., 0].abs() / batch.norm[:, None]
-            self.passed(size, (beyond**2 - along**2).clamp_min(0).sqrt(), along * self.wrong[:, None])
-        self.open &= batch.usable[:, None]
+        weights = torch.randn(swept.shape[1], generator=self.generator, dtype=torch.float64)
+        if self.expand(self.combined(weights.to(swept.device) * swept, images), images):
+            along = self.project(state.subspace.basis[:, -1:], images)[..., 0].abs() / state.gradient_norm[:, None]
+            self.close(size, (part_size**2 - along**2).clamp_min(0).sqrt(), along * self.error[:, None])
+        self.open &= state.finite[:, None]
 
-    def sweep(self, reduced: ReducedProblem) -> tuple[Tensor, Tensor]:
+    def finish_farthest(self, part_size: Tensor, images: Tensor) -> None:
+        """Solve, for each of the `images` `[b]`, the open value that is farthest from the subspace to the end."""
+        farthest = torch.where(self.open, part_size, torch.full_like(part_size, -1.0)).argmax(1)
+        self.solve.run(farthest, among=images)
+        done = torch.zeros_like(self.open).scatter(1, farthest[:, None], True) & images[:, None]
+        self.open &= ~done & self.solve.state.finite[:, None]
+
+    def sweep(self, problem: ReducedProblem) -> tuple[Tensor, Tensor]:
         """Solve the reduced problem at the open values, in ascending order.
 
         Returns:
-            the maps' norms, and those of their parts outside the subspace, as fractions of the gradient's: `[b, L]`.
+            the maps' norms, and those of their parts orthogonal to the subspace, over the gradient's: `[b, L]`.
         """
-        size, beyond = torch.zeros_like(self.lambda1), torch.zeros_like(self.lambda1)
-        images = len(self.rows)
+        size, part_size = torch.zeros_like(self.lambda1), torch.zeros_like(self.lambda1)
         # On a CPU one image after the other: its vectors stay in the cache. On a GPU all at once.
-        step = 1 if self.rows.device.type == "cpu" else images
-        tolerance, again, products = self.run.tolerance(), self.summed is not None, self.run.batch.basis.products
-        known = self.lambda1.new_zeros(*self.lambda1.shape, 0) if self.summed is None else self.summed
-        self.summed = torch.cat([known, self.along(products[:, known.shape[2] :], self.open.any(1) & again)], 2)
-        for first in range(0, images, step):
-            part = slice(first, first + step)
-            size[part], beyond[part] = self.sweep_part(reduced.part(part), part, tolerance[part], again)
-        return size, beyond
+        step = 1 if self.index.device.type == "cpu" else len(self.index)
+        tolerance, swept_before = self.solve.reduced_tolerance(), self.projections is not None
+        known = self.lambda1.new_zeros(*self.lambda1.shape, 0) if self.projections is None else self.projections
+        new = self.project(problem.approximation.products[:, known.shape[2] :], self.open.any(1) & swept_before)
+        self.projections = torch.cat([known, new], 2)
+        for first in range(0, len(self.index), step):
+            images = slice(first, first + step)
+            newton = Newton(problem.restrict(images))
+            size[images], part_size[images] = self.sweep_images(newton, images, tolerance[images], swept_before)
+        return size, part_size
 
-    def along(self, vectors: Tensor, wanted: Tensor) -> Tensor:
-        """Inner products of the maps with `vectors` `[b, k, d]` of the images `wanted` `[b]`: `[b, L, k]`."""
-        maps, found = self.run.solution.maps, self.lambda1.new_zeros(*self.lambda1.shape, vectors.shape[1])
-        for image in torch.nonzero(wanted)[:, 0].tolist():  # the others' maps are not even read
-            found[image] = dots(maps[self.rows[image], None], vectors[image : image + 1])[0]
-        return found
-
-    def combined(self, weights: Tensor, wanted: Tensor) -> Tensor:
-        """Combinations `[b, L]` of the maps of the images `wanted` `[b]`: `[b, d]`."""
-        maps, found = self.run.solution.maps, torch.zeros_like(self.run.batch.gradient)
-        for image in torch.nonzero(wanted)[:, 0].tolist():
-            found[image] = combine(weights[image, None], maps[self.rows[image], None])[0]
-        return found
-
-    def sweep_part(self, reduced: ReducedProblem, part: slice, tolerance: Tensor, again: bool) -> tuple[Tensor, Tensor]:
+    def sweep_images(self, newton: Newton, images: slice, tolerance: Tensor, again: bool) -> tuple[Tensor, Tensor]:
         """Do so for some of the images; `again` where the maps are those of an earlier sweep."""
-        assert self.summed is not None
-        batch, rows, values, open_ = self.run.batch, self.rows[part], self.lambda1[part], self.open[part]
-        basis, norm = batch.basis.part(part), batch.norm[part]
-        size, beyond = torch.zeros_like(values), torch.zeros_like(values)
-        z, top = reduced.guess(batch.delta[part]), batch.gradient[part].abs().amax(1)
-        last, trend = values[:, 0], torch.zeros_like(z)
-        for value in torch.nonzero(open_.any(0))[:, 0].tolist():
-            chosen, lambda1 = open_[:, value], values[:, value]
+        assert self.projections is not None
+        state, approximation = self.solve.state, newton.problem.approximation
+        index, lambda1, open_ = self.index[images], self.lambda1[images], self.open[images]
+        subspace, norm = state.subspace.restrict(images), state.gradient_norm[images]
+        size, part_size = torch.zeros_like(lambda1), torch.zeros_like(lambda1)
+        z, top = approximation.coordinates(state.delta[images]), state.gradient[images].abs().amax(1)
+        last, trend = lambda1[:, 0], torch.zeros_like(z)
+        for column in torch.nonzero(open_.any(0))[:, 0].tolist():
+            chosen, value = open_[:, column], lambda1[:, column]
             if again:
-                start = reduced.reduce(self.summed[part, value])
+                start = approximation.reduce(self.projections[images, column])
             else:
                 # While the support stays, z is linear in lambda1.
-                start = z + torch.where(reduced.steady, lambda1 - last, 0.0)[:, None] * trend
-            start = torch.where((lambda1 >= top)[:, None], 0.0, start)  # where the map is zero, exactly
-            solved, delta, summed = reduced.solve(lambda1, start, torch.where(chosen, tolerance, torch.inf))
-            further = torch.where(lambda1 > last, lambda1 - last, torch.inf)
-            trend, z, last = (solved - z) / further[:, None], solved, lambda1
-            self.run.solution.maps[rows[chosen], value] = delta[chosen]
-            self.summed[part, value] = torch.where(chosen[:, None], summed, self.summed[part, value])
-            size[:, value] = norms(delta) / norm
-            beyond[:, value] = basis.outside(delta)[1] / norm
-        return size, beyond
+                start = z + torch.where(newton.same_support, value - last, 0.0)[:, None] * trend
+            start = torch.where((value >= top)[:, None], 0.0, start)  # where the map is zero, exactly
+            solved, delta, projections = newton.solve(value, start, torch.where(chosen, tolerance, torch.inf))
+            further = torch.where(value > last, value - last, torch.inf)
+            trend, z, last = (solved - z) / further[:, None], solved, value
+            self.solve.solution.maps[index[chosen], column] = delta[chosen]
+            before = self.projections[images, column]
+            self.projections[images, column] = torch.where(chosen[:, None], projections, before)
+            size[:, column] = norms(delta) / norm
+            part_size[:, column] = subspace.orthogonal_part(delta)[1] / norm
+        return size, part_size
 
-    def passed(self, size: Tensor, beyond: Tensor, known: Tensor) -> None:
+    def project(self, vectors: Tensor, images: Tensor) -> Tensor:
+        """Inner products of the maps with `vectors` `[b, k, d]` for the `images` `[b]`: `[b, L, k]`."""
+        maps, found = self.solve.solution.maps, self.lambda1.new_zeros(*self.lambda1.shape, vectors.shape[1])
+        for image in torch.nonzero(images)[:, 0].tolist():  # the others' maps are not even read
+            found[image] = dots(maps[self.index[image], None], vectors[image : image + 1])[0]
+        return found
+
+    def combined(self, weights: Tensor, images: Tensor) -> Tensor:
+        """Combinations `[b, L]` of the maps of the `images` `[b]`: `[b, d]`."""
+        maps, found = self.solve.solution.maps, torch.zeros_like(self.solve.state.gradient)
+        for image in torch.nonzero(images)[:, 0].tolist():
+            found[image] = combine(weights[image, None], maps[self.index[image], None])[0]
+        return found
+
+    def close(self, size: Tensor, part_size: Tensor, known: Tensor) -> None:
         """Close the open values whose residual is estimated to be within the tolerance.
 
         Args:
             size: the maps' norms, `[b, L]`.
-            beyond: the norms of their parts along which no product is known, `[b, L]`.
+            part_size: the norms of their parts along which no product is known, `[b, L]`.
             known: what is known of their residuals, `[b, L]`.
         """
-        run, floor = self.run, self.run.floor(size)
-        safety = torch.where(run.reduced().convex, _SAFETY, 2 * _SAFETY)
-        estimate = 0.05 * run.tol + known + beyond * (safety * self.wrong)[:, None]
+        solve, tol = self.solve, self.solve.options.tol
+        semidefinite = NystromApproximation.of(solve.state.subspace, solve.ritz).semidefinite
+        safety = torch.where(semidefinite, _SAFETY, 2 * _SAFETY)
+        floor = solve.floor(size)
+        estimate = _NEGLIGIBLE * tol + known + part_size * (safety * self.error)[:, None]
         # Where rounding alone is above the tolerance, no product would change that.
-        good = self.open & (estimate + floor.where(floor <= run.tol, 0) <= run.tol) & run.batch.usable[:, None]
-        for value in torch.nonzero(good.any(0))[:, 0].tolist():
-            position = torch.full_like(self.rows, value)
-            status = [CONVERGED if fine else FLOOR for fine in (floor[:, value] <= run.tol).tolist()]
-            residual = estimate[:, value] + floor[:, value]
-            run.record(good[:, value], position, residual, floor[:, value], "estimate", status)
+        within = estimate + floor.where(floor <= tol, 0) <= tol
+        good = self.open & within & solve.state.finite[:, None]
+        for number in torch.nonzero(good.any(0))[:, 0].tolist():
+            column = torch.full_like(self.index, number)
+            residual, converged = (estimate + floor)[:, number], (floor <= tol)[:, number]
+            solve.record(good[:, number], column, residual, floor[:, number], "estimate", converged, ~converged)
         self.open &= ~good

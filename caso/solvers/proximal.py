@@ -5,49 +5,62 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from caso.curvature.linearisation import Linearisation
+from caso.curvature import QuadraticModel
 from caso.objective import soft_threshold
-from caso.solvers.iterative import Iteration, Objective
+from caso.solvers.penalised import PenalisedObjective, value_by_value
 from caso.solvers.solution import Solution
+from caso.solvers.solver import Options, Solver
 
 _HALVINGS = 60
 
 
-def proximal(
-    problem: Linearisation, lambda1: Tensor, lambda2: float, tol: float, order: int, settings: Iteration
-) -> Solution:
+def proximal(model: QuadraticModel, lambda1: Tensor, options: Options) -> Solution:
     """Iterate `D <- soft(y - t f'(y), t lambda1)`, `y` the point extrapolated by `(k - 2) / (k + 1)`.
 
     As in the code released with Singla et al. 2019: a step `t` is halved until the quadratic model bounds the smooth
-    part, and stays so. The product at `y` follows from those at the two last iterates.
+    part, and stays so. The product at `y` follows from those at the two last iterates. All iterations are made; `tol`
+    serves the status alone.
 
     Args:
-        problem: the loss around B images.
-        lambda1: `[B]` float64.
-        lambda2: positive.
-        tol: on the residual, for the status alone: all iterations are made.
-        order: 1 or 2.
-        settings: of the iteration.
+        model: of B images.
+        lambda1: `[B, L]` float64.
+        options: all are read.
     """
-    f = Objective(problem, lambda1, lambda2, order)
-    now = settings.start(f.gradient)
-    curved = f.curved(now) if settings.init == "random" else torch.zeros_like(now)
-    before, curved_before = now, curved
-    t = torch.full_like(f.l2, settings.lr)
-    for k in range(1, settings.n_iter + 1):
+    return value_by_value(_proximal, model, lambda1, options)
+
+
+def _proximal(model: QuadraticModel, lambda1: Tensor, options: Options) -> Solution:
+    f = PenalisedObjective(model, lambda1, options)
+    delta = options.start(f.gradient)
+    h_delta = f.hvp(delta) if options.init == "random" else torch.zeros_like(delta)
+    previous, h_previous = delta, h_delta
+    t = torch.full_like(f.l2, options.lr)
+    for k in range(1, options.n_iter + 1):
         momentum = (k - 2) / (k + 1) if k > 1 else 0.0
-        y = now + momentum * (now - before)
-        curved_y = curved + momentum * (curved - curved_before)
-        slope, value = f.descent(y, curved_y), f.smooth(y, curved_y)
-        for _ in range(_HALVINGS):
-            trial = soft_threshold(y - t * slope, t * f.l1)
-            curved_trial = f.curved(trial)
-            moved = (trial - y).double()
-            model = value + (slope.double() * moved).sum(1) + (moved**2).sum(1) / (2 * t[:, 0].double())
-            slack = 1e-6 * value.abs() if trial.dtype == torch.float32 else 1e-14 * value.abs()
-            too_long = f.smooth(trial, curved_trial) > model + slack
-            if not bool(too_long.any()):
-                break
-            t = torch.where(too_long[:, None], t / 2, t)
-        before, curved_before, now, curved = now, curved, trial, curved_trial
-    return f.finish(now, lambda1, tol)
+        y = delta + momentum * (delta - previous)
+        h_y = h_delta + momentum * (h_delta - h_previous)
+        previous, h_previous = delta, h_delta
+        delta, h_delta, t = _backtracked(f, y, h_y, t)
+    return f.certified(delta)
+
+
+def _backtracked(f: PenalisedObjective, y: Tensor, h_y: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A proximal gradient step from `y` `[B, d]`: the iterate, its Hessian-vector product, and the steps `t` `[B, 1]`.
+
+    Each image's `t` is halved until the quadratic model with curvature `1 / t` bounds the smooth part.
+    """
+    gradient, value = f.smooth_gradient(y, h_y), f.smooth_value(y, h_y)
+    for _ in range(_HALVINGS):
+        trial = soft_threshold(y - t * gradient, t * f.l1)
+        h_trial = f.hvp(trial)
+        moved = (trial - y).double()
+        model = value + (gradient.double() * moved).sum(1) + (moved**2).sum(1) / (2 * t[:, 0].double())
+        slack = 1e-6 * value.abs() if trial.dtype == torch.float32 else 1e-14 * value.abs()
+        too_long = f.smooth_value(trial, h_trial) > model + slack
+        if not bool(too_long.any()):
+            break
+        t = torch.where(too_long[:, None], t / 2, t)
+    return trial, h_trial, t
+
+
+PROXIMAL = Solver("proximal", proximal, iterates=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -63,3 +64,39 @@ class Solution:
             status=[[STOPPED] * values for _ in range(batch)],
             certificate=[["product"] * values for _ in range(batch)],
         )
+
+    @staticmethod
+    def beside(solutions: Sequence[Solution]) -> Solution:
+        """Put solutions of the same images at one value of lambda1 each side by side, as a path."""
+
+        def along(name: str) -> Tensor:
+            return torch.cat([getattr(s, name) for s in solutions], 1)
+
+        def listed(name: str) -> list[list[str]]:
+            images = zip(*(getattr(s, name) for s in solutions), strict=True)
+            return [[entry for part in image for entry in part] for image in images]
+
+        return Solution(
+            maps=along("maps"),
+            lambda1=along("lambda1"),
+            lambda2_effective=along("lambda2_effective"),
+            lambda_max=solutions[0].lambda_max,
+            lambda_max_error=solutions[0].lambda_max_error,
+            kkt_residual=along("kkt_residual"),
+            floor=along("floor"),
+            hvps=torch.stack([s.hvps for s in solutions]).sum(0),
+            status=listed("status"),
+            certificate=listed("certificate"),
+        )
+
+    def mark(self, index: Tensor, status: str) -> None:
+        """Give all maps of the images `index` `[b]` one status."""
+        for image in index.tolist():
+            self.status[image] = [status] * self.lambda1.shape[1]
+
+    def discard(self, index: Tensor) -> None:
+        """Withdraw the maps of the images `index` `[b]`: something about them is not finite."""
+        self.maps[index] = 0
+        self.kkt_residual[index] = self.floor[index] = torch.nan
+        self.lambda_max[index] = self.lambda_max_error[index] = torch.nan
+        self.mark(index, NOT_FINITE)

@@ -12,7 +12,7 @@ from captum.attr import IntegratedGradients, NoiseTunnel, Saliency
 from torch import Tensor, nn
 
 import caso
-from caso.curvature import linearise, trace
+from caso.curvature import quadratic_model, trace
 from caso.curvature.double_backward import double_backward
 from caso.network import prepare
 from caso.solvers import solve
@@ -58,7 +58,7 @@ def _product(make: Callable[[Tensor, Tensor], Any]) -> Callable[[Tensor, Tensor]
     def prepared(images: Tensor, targets: Tensor) -> Call:
         operator = make(images, targets)
         v = operator.gradient
-        return lambda: operator.product(v)
+        return lambda: operator.hvp(v)
 
     return prepared
 
@@ -127,8 +127,8 @@ def all_methods(network: nn.Module, other_layout: nn.Module, images: Tensor, qui
     methods = [
         Method("gradient, channels_last copy", lambda x, t: _layout_call(other_layout, x, t)),
         Method("HVP: double backward, user's network", _double_backward(network)),
-        Method("HVP: double backward, eager", _product(lambda x, t: linearise(ready, x, t, "double_backward"))),
-        Method("HVP: Gauss-Newton, eager", _product(lambda x, t: linearise(ready, x, t, "gauss_newton"))),
+        Method("HVP: double backward, eager", _product(lambda x, t: quadratic_model(ready, x, t, "double_backward"))),
+        Method("HVP: Gauss-Newton, eager", _product(lambda x, t: quadratic_model(ready, x, t, "gauss_newton"))),
         Method("HVP: Gauss-Newton, traced", _product(traced)),
         Method("CAFO", _explain(caso.CAFO(network, lambda1=1e-4, images_ahead=_MANY))),
         Method("CASO", _explain(second)),
@@ -154,11 +154,11 @@ def _layout_call(network: nn.Module, images: Tensor, targets: Tensor) -> Call:
 def true_residuals(network: nn.Module, images: Tensor, targets: Tensor, path: Any) -> Tensor:
     """Residuals `[B, L]` of a path by fresh products, from the definition; not timed."""
     ready = prepare(network, images)
-    local = linearise(ready, images, targets)
-    g, columns = local.gradient, []
+    model = quadratic_model(ready, images, targets)
+    g, columns = model.gradient, []
     for result in path.explanations:
         delta = result.maps
-        slope = g + local.product(delta)
+        slope = g + model.hvp(delta)
         lambda1, bound = (v.view(-1, 1, 1, 1).to(g) for v in (result.lambda1, result.lambda2_effective))
         sign = torch.where(delta != 0, delta.sign(), (slope / lambda1.clamp_min(1e-30)).clamp(-1, 1))
         v = (bound * delta - slope + lambda1 * sign).flatten(1).double()

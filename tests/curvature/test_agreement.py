@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 import caso
-from caso.curvature import choose, grounds, linearise
+from caso.curvature import exactness, quadratic_model, resolve_operator
 from caso.curvature.agreement import tolerance
 from caso.network import Prepared, prepare
 from tests import networks, reference
@@ -46,8 +46,8 @@ def shade(levels: list[float]) -> Tensor:
 def first(network: nn.Module, inputs: Tensor) -> Prepared:
     prepared = prepare(network, inputs)
     assert prepared.piecewise_linear is None
-    assert choose(prepared, "auto") == "double_backward"
-    linearise(prepared, inputs, torch.full((len(inputs),), -1))
+    assert resolve_operator(prepared, "auto") == "double_backward"
+    quadratic_model(prepared, inputs, torch.full((len(inputs),), -1))
     return prepared
 
 
@@ -56,10 +56,10 @@ def first(network: nn.Module, inputs: Tensor) -> Prepared:
 def test_a_piecewise_linear_network_that_no_graph_shows_gets_gauss_newton(make: object, dtype: torch.dtype) -> None:
     network = uncaptured(networks.small(make, norm=True, gain=2.0, dtype=dtype))  # type: ignore[arg-type]
     prepared = first(network, networks.images(3, 3, 6, 5, dtype=dtype))
-    assert choose(prepared, "auto") == "gauss_newton"
+    assert resolve_operator(prepared, "auto") == "gauss_newton"
     assert prepared.agreement.images == 3
     assert prepared.agreement.difference <= tolerance(dtype)
-    exact, evidence = grounds(prepared, "auto")
+    exact, evidence = exactness(prepared, "auto")
     assert exact is None  # tests on images are not certain
     assert "not captured" in evidence
     assert "on 3 images tested" in evidence
@@ -72,7 +72,7 @@ def test_a_smooth_network_that_no_graph_shows_gets_double_backward(make: object,
     prepared = first(network, networks.images(3, 3, 6, 5, dtype=dtype))
     assert prepared.agreement.refuted
     assert prepared.agreement.difference > 10 * tolerance(dtype)
-    exact, evidence = grounds(prepared, "auto")
+    exact, evidence = exactness(prepared, "auto")
     assert exact is True
     assert f"differs from double backward's by {prepared.agreement.difference:.0e}" in evidence
 
@@ -82,7 +82,7 @@ def test_an_operation_that_is_on_no_list_is_tested(curved: bool) -> None:
     prepared = first(Wedge(curved).eval(), networks.images(2, 3, 6, 5))
     assert prepared.captured
     assert "is not known to be piecewise linear" in prepared.evidence
-    assert choose(prepared, "auto") == ("double_backward" if curved else "gauss_newton")
+    assert resolve_operator(prepared, "auto") == ("double_backward" if curved else "gauss_newton")
 
 
 def test_an_unknown_operation_beside_a_curved_one_needs_no_test() -> None:
@@ -118,8 +118,8 @@ def test_images_without_curvature_decide_nothing() -> None:
     network = uncaptured(networks.small(nn.SiLU, gain=1e6))
     prepared = first(network, networks.images(2, 3, 6, 5))
     assert prepared.agreement.images == 0
-    assert choose(prepared, "auto") == "double_backward"
-    assert grounds(prepared, "auto") == (True, prepared.evidence)
+    assert resolve_operator(prepared, "auto") == "double_backward"
+    assert exactness(prepared, "auto") == (True, prepared.evidence)
 
 
 def test_an_operator_that_the_user_chose_is_not_tested() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from caso.curvature import linearise
+from caso.curvature import quadratic_model
 from caso.network import prepare
 from tests import networks, reference
 
@@ -37,13 +37,13 @@ def dense(operator: object, inputs: Tensor, image: int) -> Tensor:
     for i in range(d):
         v = torch.zeros_like(inputs).flatten(1)
         v[:, i] = 1
-        columns.append(operator.product(v.view_as(inputs))[image].detach().flatten())  # type: ignore[attr-defined]
+        columns.append(operator.hvp(v.view_as(inputs))[image].detach().flatten())  # type: ignore[attr-defined]
     return torch.stack(columns, 1)
 
 
 def check(network: nn.Module, name: str, inputs: Tensor) -> None:
     """Asserts that the operator's logits, gradient and whole Hessian are the oracle's."""
-    operator = linearise(prepare(network, inputs), inputs, TARGETS, name)
+    operator = quadratic_model(prepare(network, inputs), inputs, TARGETS, name)
     torch.testing.assert_close(operator.logits.detach(), network(inputs).detach(), rtol=1e-10, atol=1e-10)
     for i, target in enumerate(TARGETS.tolist()):
         g, h = reference.gradient(network, inputs[i], target), reference.hessian(network, inputs[i], target)
@@ -65,7 +65,7 @@ def test_double_backward_is_the_dense_hessian_of_a_smooth_network(network: str) 
 @pytest.mark.parametrize("name", ["gauss_newton", "closed_form"])
 def test_gauss_newton_forms_keep_their_definition_on_a_smooth_network(name: str) -> None:
     network, inputs = networks.small(nn.SiLU), networks.images(3, 3, 6, 5)
-    operator = linearise(prepare(network, inputs), inputs, TARGETS, name)
+    operator = quadratic_model(prepare(network, inputs), inputs, TARGETS, name)
     h = reference.gauss_newton(network, inputs[1], 0)
     assert (dense(operator, inputs, 1) - h).norm() <= 1e-8 * h.norm()
 
@@ -73,23 +73,23 @@ def test_gauss_newton_forms_keep_their_definition_on_a_smooth_network(name: str)
 @pytest.mark.parametrize("name", ["gauss_newton", "closed_form", "double_backward"])
 def test_selected_rows_give_the_products_of_those_images(name: str) -> None:
     network, inputs = networks.residual(), networks.images(3, 3, 6, 5)
-    operator = linearise(prepare(network, inputs), inputs, TARGETS, name)
+    operator = quadratic_model(prepare(network, inputs), inputs, TARGETS, name)
     v = networks.images(3, 3, 6, 5, seed=1)
-    whole = operator.product(v).detach()
-    part = operator.select(torch.tensor([2, 0]))
-    torch.testing.assert_close(part.product(v[[2, 0]]).detach(), whole[[2, 0]], rtol=1e-9, atol=1e-12)
+    whole = operator.hvp(v).detach()
+    part = operator.restrict(torch.tensor([2, 0]))
+    torch.testing.assert_close(part.hvp(v[[2, 0]]).detach(), whole[[2, 0]], rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(part.gradient, operator.gradient[[2, 0]], rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("name", ["gauss_newton", "closed_form", "double_backward"])
 def test_product_is_linear_and_symmetric_and_keeps_images_apart(name: str) -> None:
     network, inputs = networks.small(nn.ReLU, norm=True), networks.images(3, 3, 6, 5)
-    operator = linearise(prepare(network, inputs), inputs, TARGETS, name)
+    operator = quadratic_model(prepare(network, inputs), inputs, TARGETS, name)
     u, v = networks.images(3, 3, 6, 5, seed=1), networks.images(3, 3, 6, 5, seed=2)
-    hu, hv = operator.product(u).detach(), operator.product(v).detach()
-    torch.testing.assert_close(operator.product(2 * u - 3 * v).detach(), 2 * hu - 3 * hv, rtol=1e-8, atol=1e-10)
+    hu, hv = operator.hvp(u).detach(), operator.hvp(v).detach()
+    torch.testing.assert_close(operator.hvp(2 * u - 3 * v).detach(), 2 * hu - 3 * hv, rtol=1e-8, atol=1e-10)
     torch.testing.assert_close((v * hu).sum((1, 2, 3)), (u * hv).sum((1, 2, 3)), rtol=1e-8, atol=1e-10)
     alone = torch.zeros_like(u)
     alone[1] = u[1]
-    torch.testing.assert_close(operator.product(alone).detach()[1], hu[1], rtol=1e-9, atol=1e-12)
-    assert (operator.product(alone).detach()[[0, 2]] == 0).all()
+    torch.testing.assert_close(operator.hvp(alone).detach()[1], hu[1], rtol=1e-9, atol=1e-12)
+    assert (operator.hvp(alone).detach()[[0, 2]] == 0).all()

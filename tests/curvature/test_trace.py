@@ -10,7 +10,7 @@ import torchvision
 from timm.layers import set_fused_attn
 from torch import Tensor, nn
 
-from caso.curvature import linearise, trace
+from caso.curvature import quadratic_model, trace
 from caso.network import prepare
 from tests import networks, reference
 
@@ -107,9 +107,9 @@ def test_split_trace_is_the_forward_mode_product(name: str) -> None:
     expected = gauss_newton(network, inputs, v)
     assert expected.norm() > 0
     operator = trace(prepared, traced_on, "gauss_newton")(inputs, targets)
-    assert (operator.product(v).detach() - expected).norm() <= 1e-10 * expected.norm()
+    assert (operator.hvp(v).detach() - expected).norm() <= 1e-10 * expected.norm()
     exact = double_backward(network, inputs, targets, v)
-    assert (operator.product(v).detach() - exact).norm() <= 1e-8 * exact.norm()
+    assert (operator.hvp(v).detach() - exact).norm() <= 1e-8 * exact.norm()
 
 
 @pytest.mark.parametrize("name", CURVED)
@@ -120,8 +120,8 @@ def test_exact_product_of_a_curved_network_is_double_backwards(name: str) -> Non
     expected = double_backward(network, inputs, targets, v)
     prepared = prepare(network, inputs)
     assert not prepared.piecewise_linear
-    operator = linearise(prepared, inputs, targets, "double_backward")
-    assert (operator.product(v).detach() - expected).norm() <= 1e-8 * expected.norm()
+    operator = quadratic_model(prepared, inputs, targets, "double_backward")
+    assert (operator.hvp(v).detach() - expected).norm() <= 1e-8 * expected.norm()
     difference = gauss_newton(network, inputs, v) - expected
     assert difference.norm() > 1e-3 * expected.norm(), "this network must tell the two apart"
 
@@ -135,10 +135,10 @@ def test_one_trace_serves_every_batch_size_and_gives_the_dense_hessian(build: Bu
     operator = traced(inputs, torch.full((batch,), 2))
     for i in range(batch):
         expected = reference.hessian(network, inputs[i], 2) @ v[i].flatten()
-        assert (operator.product(v)[i].detach().flatten() - expected).norm() <= 1e-9 * expected.norm()
+        assert (operator.hvp(v)[i].detach().flatten() - expected).norm() <= 1e-9 * expected.norm()
     rows = torch.tensor([batch - 1])
-    product = operator.select(rows).product(v[rows]).detach()
-    torch.testing.assert_close(product, operator.product(v).detach()[rows], rtol=1e-9, atol=1e-12)
+    product = operator.restrict(rows).hvp(v[rows]).detach()
+    torch.testing.assert_close(product, operator.hvp(v).detach()[rows], rtol=1e-9, atol=1e-12)
 
 
 def test_traced_products_of_two_batches_do_not_share_state() -> None:
@@ -146,6 +146,6 @@ def test_traced_products_of_two_batches_do_not_share_state() -> None:
     traced = trace(prepare(network, networks.images(2, 3, 6, 5)), networks.images(2, 3, 6, 5), "gauss_newton")
     a, b, v = (networks.images(2, 3, 6, 5, seed=s) for s in (1, 2, 3))
     first = traced(a, torch.tensor([1, 2]))
-    before = first.product(v).detach().clone()
-    traced(b, torch.tensor([0, 0])).product(v)
-    torch.testing.assert_close(first.product(v).detach(), before, rtol=0, atol=0)
+    before = first.hvp(v).detach().clone()
+    traced(b, torch.tensor([0, 0])).hvp(v)
+    torch.testing.assert_close(first.hvp(v).detach(), before, rtol=0, atol=0)

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from caso.curvature import Linearisation
+from caso import curvature
+from caso.curvature import QuadraticModel
 from caso.objective import objective, soft_threshold
 from experiments import closed_form, convergence, hessian_impact
 from experiments.sweep import Sweep
@@ -86,7 +87,9 @@ def test_the_gap_is_the_objectives_difference(lambda1: float) -> None:
     best = torch.zeros(12, dtype=torch.float64)
     for _ in range(4000):
         best = soft_threshold(gradient + hessian @ best, torch.tensor(lambda1)) / l2
-    problem = Linearisation(torch.zeros(1, 2), gradient.view(1, 1, 3, 4), lambda v: (hessian @ v.flatten()).view_as(v))
+    image = gradient.view(1, 1, 3, 4)
+    operator = curvature.hessian(image, lambda v: (hessian @ v.flatten()).view_as(v))
+    problem = QuadraticModel(torch.zeros(1, 2), image, operator)
     row = {"lambda1": lambda1, "lambda2": 4.0, "lambda2_effective": l2, "kkt_residual": 0.0}
     of = convergence.gap_from(problem, best.view(1, 1, 3, 4), pd.Series(row))
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from caso.curvature.linearisation import Linearisation
-from caso.solvers.path import solve_krylov as krylov
+from caso.curvature import QuadraticModel, hessian
+from caso.solvers import SOLVERS, Options, Solution
 from tests import networks, reference
 
 D = 60
@@ -34,13 +34,18 @@ def draw(spectrum: str, seed: int) -> tuple[Tensor, Tensor]:
     return g, q @ torch.diag(values) @ q.T
 
 
-def linearisation(rows: list[tuple[Tensor, Tensor]], dtype: torch.dtype) -> Linearisation:
+def quadratic_model(rows: list[tuple[Tensor, Tensor]], dtype: torch.dtype) -> QuadraticModel:
     g, h = (torch.stack(part).to(dtype) for part in zip(*rows, strict=True))
 
     def product_of(h: Tensor):  # type: ignore[no-untyped-def]
         return lambda v: torch.einsum("bij,bj->bi", h, v)
 
-    return Linearisation(torch.zeros(len(g), 2, dtype=dtype), g, product_of(h), lambda chosen: product_of(h[chosen]))
+    operator = hessian(g, product_of(h), lambda index: product_of(h[index]))
+    return QuadraticModel(torch.zeros(len(g), 2, dtype=dtype), g, operator)
+
+
+def krylov(model: QuadraticModel, lambda1: Tensor, lambda2: float, tol: float) -> Solution:
+    return SOLVERS["krylov"].solve(model, lambda1, Options(lambda2, tol))
 
 
 @pytest.mark.parametrize(("dtype", "tol"), [(torch.float64, 1e-9), (torch.float64, 1e-3), (torch.float32, 1e-3)])
@@ -49,7 +54,7 @@ def test_batch_of_all_spectra_is_solved_along_a_whole_path(dtype: torch.dtype, t
     rows = [draw(name, seed) for seed, name in enumerate(SPECTRA)]
     fractions = torch.tensor([0.0, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.9, 1.0, 2.0], dtype=networks.DOUBLE)
     lambda1 = torch.stack([fractions * g.abs().max() * (1 + 1e-6) for g, _ in rows])
-    solution = krylov(linearisation(rows, dtype), lambda1, lambda2, tol)
+    solution = krylov(quadratic_model(rows, dtype), lambda1, lambda2, tol)
     for i, ((g, h), name) in enumerate(zip(rows, SPECTRA, strict=True)):
         wanted = reference.effective_lambda2(h, lambda2)
         for j in range(len(fractions)):
@@ -79,8 +84,8 @@ def test_image_in_a_batch_is_solved_as_it_is_alone(spectrum: str, fraction: floa
     rows = [draw(name, seed) for seed, name in enumerate(SPECTRA)]
     place = list(SPECTRA).index(spectrum)
     lambda1 = torch.stack([fraction * g.abs().max() for g, _ in rows])[:, None]
-    together = krylov(linearisation(rows, torch.float64), lambda1, 0.5, 1e-3)
-    alone = krylov(linearisation(rows[place : place + 1], torch.float64), lambda1[place : place + 1], 0.5, 1e-3)
+    together = krylov(quadratic_model(rows, torch.float64), lambda1, 0.5, 1e-3)
+    alone = krylov(quadratic_model(rows[place : place + 1], torch.float64), lambda1[place : place + 1], 0.5, 1e-3)
     assert (together.maps[place] - alone.maps[0]).norm() <= 1e-5 * alone.maps[0].norm()
     assert together.hvps[place] == alone.hvps[0]
 
@@ -90,7 +95,7 @@ def test_products_are_as_few_as_the_spectrum_allows(fraction: float) -> None:
     for spectrum, most in {"none": 2, "one": 3, "flat": 3, "tiny": 4, "decaying": 14}.items():
         g, h = draw(spectrum, 3)
         lambda1 = (fraction * g.abs().max()).view(1, 1)
-        solution = krylov(linearisation([(g, h)], torch.float64), lambda1, 4.0, 1e-3)
+        solution = krylov(quadratic_model([(g, h)], torch.float64), lambda1, 4.0, 1e-3)
         extra = 2 if fraction else 0  # the threshold leads out of the Krylov space
         searching = 3  # an exhausted Krylov space is searched for eigenvectors orthogonal to the gradient
         assert int(solution.hvps[0]) <= most + extra + searching, spectrum
@@ -100,7 +105,7 @@ def test_products_are_as_few_as_the_spectrum_allows(fraction: float) -> None:
 def test_precision_beyond_float32_ends_at_the_floor_and_says_so(name: str) -> None:
     rows = [draw(name, 1)]
     lambda1 = (0.01 * rows[0][0].abs().max()).view(1, 1)
-    solution = krylov(linearisation(rows, torch.float32), lambda1, 0.5, 1e-12)
+    solution = krylov(quadratic_model(rows, torch.float32), lambda1, 0.5, 1e-12)
     assert solution.status[0][0] in ("floor", "stopped"), "what single precision cannot reach is not called converged"
     stated, floor = float(solution.kkt_residual[0, 0]), float(solution.floor[0, 0])
     assert stated > 1e-12
@@ -118,5 +123,5 @@ def test_gradient_orthogonal_to_the_leading_eigenvector_does_not_hide_it() -> No
     g[:3] = torch.tensor([1.0, 0.8, 0.5], dtype=networks.DOUBLE)
     values = torch.zeros(D, dtype=networks.DOUBLE)
     values[0], values[10] = 1.0, 50.0
-    solution = krylov(linearisation([(g, torch.diag(values))], torch.float64), torch.zeros(1, 1).double(), 0.5, 1e-3)
+    solution = krylov(quadratic_model([(g, torch.diag(values))], torch.float64), torch.zeros(1, 1).double(), 0.5, 1e-3)
     assert float(solution.lambda2_effective[0, 0]) == pytest.approx(50.5, rel=1e-2)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from caso.curvature import choose, linearise
+from caso.curvature import quadratic_model, resolve_operator
 from caso.network import Prepared
 
 
-def rounding(network: Prepared, inputs: Tensor, curvature: str) -> float | None:
+def hvp_relative_error(network: Prepared, inputs: Tensor, curvature: str) -> float | None:
     """By how much products differ from being linear, as a fraction of the larger one.
 
     Takes four gradients on one image of noise, the same for all that are explained. Where the network is so sure of its
@@ -24,13 +24,13 @@ def rounding(network: Prepared, inputs: Tensor, curvature: str) -> float | None:
     Returns:
         None where the products are zero or not finite, and so tell nothing.
     """
-    name = "double_backward" if choose(network, curvature) == "double_backward" else "gauss_newton"
+    name = "double_backward" if resolve_operator(network, curvature) == "double_backward" else "gauss_newton"
     noise = torch.rand(1, *inputs.shape[1:], generator=torch.Generator().manual_seed(0)).to(inputs)
     for image in (noise, inputs[:1]):
-        problem = linearise(network, image, torch.full((1,), -1, device=image.device), name)
-        along, other = (v / v.norm() for v in (problem.gradient, noise - 0.5))
-        first, second, both = (problem.product(v).double() for v in (along, other, along + other))
-        found = float((both - first - second).norm() / torch.maximum(first.norm(), second.norm()))
-        if 0 <= found < 1:
-            return found
+        model = quadratic_model(network, image, torch.full((1,), -1, device=image.device), name)
+        a, b = (v / v.norm() for v in (model.gradient, noise - 0.5))
+        h_a, h_b, h_sum = (model.hvp(v).double() for v in (a, b, a + b))
+        error = float((h_sum - h_a - h_b).norm() / torch.maximum(h_a.norm(), h_b.norm()))
+        if 0 <= error < 1:
+            return error
     return None

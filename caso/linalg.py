@@ -1,0 +1,46 @@
+"""Batched linear algebra on vectors of pixels: every row of a batch `[B, d]` belongs to one image.
+
+Vectors stay in the network's dtype; whatever is summed over pixels is float64.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_BLOCK = 1024
+"""Pixels whose products are summed in the working precision, before float64 takes over."""
+
+
+def dots(a: Tensor, b: Tensor) -> Tensor:
+    """All inner products of each image's vectors, in float64: `[B, m, d]` and `[B, k, d]` to `[B, m, k]`.
+
+    Sums over blocks in the working precision, then in float64. Plain float32 sums over 150 000 pixels lose two digits
+    that the reduced problem, whose condition is `lambda2_effective / lambda2`, needs.
+    """
+    if a.dtype == torch.float64:
+        return a @ b.mT
+    total = torch.empty(a.shape[0], a.shape[1], b.shape[1], dtype=torch.float64, device=a.device)
+    cut = a.shape[2] // _BLOCK * _BLOCK
+    for out, x, y in zip(total, a, b, strict=True):
+        # Views, so that nothing is copied: [blocks, m, block] and [blocks, k, block].
+        x_blocks, y_blocks = (t[:, :cut].unflatten(1, (-1, _BLOCK)).transpose(0, 1) for t in (x, y))
+        out.copy_(torch.bmm(x_blocks, y_blocks.mT).double().sum(0))
+        if cut < a.shape[2]:
+            out += (x[:, cut:] @ y[:, cut:].mT).double()
+    return total
+
+
+def norms(v: Tensor) -> Tensor:
+    """Euclidean norm of each row of `[B, d]`, in float64: `[B]`."""
+    return torch.linalg.vector_norm(v, dim=-1, dtype=torch.float64)
+
+
+def combine(coefficients: Tensor, vectors: Tensor) -> Tensor:
+    """Linear combinations `[B, m]` of each image's vectors `[B, m, d]`: `[B, d]`, in the vectors' dtype."""
+    return (coefficients.to(vectors.dtype)[:, None] @ vectors)[:, 0]
+
+
+def like_images(per_image: Tensor, images: Tensor) -> Tensor:
+    """View a number for each image, `[B]`, such that it broadcasts against `images` `[B, ...]`."""
+    return per_image.view(-1, *[1] * (images.dim() - 1))
