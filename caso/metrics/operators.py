@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from caso.curvature import quadratic_model
+from caso.analysis.difference import relative_difference
 from caso.metrics.case import Case
 from caso.metrics.metric import Metric, Score
 from caso.metrics.surface import by_chunks
@@ -37,17 +36,10 @@ class _Difference(Metric):
         return 7
 
     def _score(self, case: Case) -> Score:
-        return Score(by_chunks(case, self._difference, self.alone))
+        def difference(network: Prepared, images: Tensor, targets: Tensor) -> Tensor:
+            return relative_difference(network, images, targets, self.operator)
 
-    def _difference(self, network: Prepared, images: Tensor, targets: Tensor) -> Tensor:
-        exact = quadratic_model(network, images, targets, "double_backward")
-        gradient = exact.gradient.flatten(1)
-        length = gradient.double().norm(dim=1, keepdim=True)
-        v = (gradient.double() / length.where(length > 0, 1)).to(images).view_as(images)
-        truth = exact.hvp(v).flatten(1).double()
-        other = quadratic_model(network, images, targets, self.operator).hvp(v).flatten(1).double()
-        size = truth.norm(dim=1)
-        return torch.where(size > 0, (other - truth).norm(dim=1) / size.where(size > 0, 1), torch.nan)
+        return Score(by_chunks(case, difference, self.alone))
 
 
 @dataclass(frozen=True)

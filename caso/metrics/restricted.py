@@ -8,13 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from caso.analysis.restricted import kept_classes, restricted_spectra
 from caso.metrics.case import Case
 from caso.metrics.metric import Metric, Score, require
-from caso.metrics.surface import Jacobian, by_chunks, closed_form_holds
+from caso.metrics.surface import by_chunks, closed_form_holds
 from caso.network import Prepared
-
-_BLOCK = 4096
-"""Pixels whose products are summed at once in float64."""
 
 _CLASSES = (
     " The softmax is that of k classes alone: the explained one and the most probable others; H = W (diag p - p p^T)"
@@ -55,13 +53,13 @@ class _Restricted(Metric):
         return max(self.counts) + 6
 
     def _score(self, case: Case) -> Score:
-        kept = _kept(self.counts, case.logits.shape[1])
+        kept = kept_classes(self.counts, case.logits.shape[1])
         known = closed_form_holds(case)[:, None]
         curve = torch.full((len(case.images), len(kept)), torch.nan, dtype=torch.float64, device=case.images.device)
         if bool(known.any()):
 
             def work(network: Prepared, image: Tensor, target: Tensor) -> Tensor:
-                return _spectra(case, network, image, target, self.counts)
+                return restricted_spectra(network, image, target, self.counts, case.gradient_chunks)
 
             spectra = case.share(("restricted", self.counts), lambda: by_chunks(case, work, alone=True))
             curve = torch.where(known, self._figures(spectra[..., 0], spectra[..., 1]), torch.nan)
@@ -116,67 +114,3 @@ class RestrictedDistance(_Restricted):
 
         second = parts / (self.lambda2 + values.amax(-1, keepdim=True) - values)
         return (values * (unit(second) - unit(parts)).square()).sum(-1).sqrt()
-
-
-def _kept(counts: tuple[int, ...], classes: int) -> list[int]:
-    return sorted({min(k, classes) for k in counts})
-
-
-def _spectra(case: Case, network: Prepared, image: Tensor, target: Tensor, counts: tuple[int, ...]) -> Tensor:
-    """Spectra of one image `[1, C, H, W]` for each number of classes kept: `[1, S, n, 2]`, filled up with zeros.
-
-    With `t` the explained class, `W' = (w_k - w_t)` for the others and `q` their probabilities, `H = F F^T` where
-    `F = W' C` and `C = diag sqrt q - c q sqrt(q)^T`, `c = 1 / (1 + sqrt p_t)`; and `g = W' q` is a multiple of
-    `F sqrt q`. So `F^T F = C^T W'^T W' C` holds all, and no difference of nearly equal numbers occurs.
-    """
-    with torch.no_grad():
-        logits = network(network.layout(image)).detach().double()[0]
-    classes = len(logits)
-    order = logits.argsort(descending=True, stable=True)
-    order = torch.cat([target, order[order != target]])
-    kept = _kept(counts, classes)
-    gram = _gram(case, network, image, order[: kept[-1]], classes)
-    result = logits.new_zeros(1, len(kept), max(kept[-1] - 1, 1), 2)
-    for place, k in enumerate(kept):
-        p = logits[order[:k]].softmax(0)
-        root = p[1:].sqrt()
-        factor = root.diag() - torch.outer(p[1:], root) / (1 + p[0].sqrt())
-        small = factor.T @ gram[: k - 1, : k - 1] @ factor
-        if not bool(torch.isfinite(small).all()):
-            result[0, place] = torch.nan
-            continue
-        values, vectors = torch.linalg.eigh(small)
-        result[0, place, : k - 1, 0] = values.clamp(min=0)
-        result[0, place, : k - 1, 1] = vectors.T @ root
-    return result
-
-
-def _gram(case: Case, network: Prepared, image: Tensor, order: Tensor, classes: int) -> Tensor:
-    """Inner products of `w_k - w_t` for the classes after the first in `order`, `w_t` that of the first; float64.
-
-    All their gradients are in memory at once, in the network's dtype. They are computed some at a time, in copies of
-    the image, by backward passes of one forward pass.
-    """
-    rest, chunks = order[1:], case.gradient_chunks
-    rows = torch.empty(len(rest), image.numel(), dtype=image.dtype, device=image.device)
-    jacobian: Jacobian | None = None
-
-    def work(some: slice) -> None:
-        nonlocal jacobian
-        copies = min(chunks.size or 1, len(rest))
-        if jacobian is None or len(jacobian) != copies:
-            jacobian = None  # its memory goes first
-            jacobian = Jacobian(network, image.expand(copies, *image.shape[1:]))
-        count = some.stop - some.start
-        cotangents = torch.zeros(copies, classes, dtype=image.dtype, device=image.device)
-        cotangents[torch.arange(count, device=image.device), rest[some]] = 1
-        cotangents[:count, order[0]] = -1
-        rows[some] = jacobian.pull(cotangents)[:count]
-
-    chunks.map(work, len(rest))
-    jacobian = None
-    gram = torch.zeros(len(rest), len(rest), dtype=torch.float64, device=image.device)
-    for block in rows.split(_BLOCK, 1):
-        fine = block.double()
-        gram += fine @ fine.T
-    return gram

@@ -8,12 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from caso.curvature import quadratic_model
-from caso.curvature.quadratic_model import softmax_covariance
+from caso.analysis.eigenpair import MOST, leading_eigenvalue_and_cosine
+from caso.analysis.trace import hessian_trace
 from caso.metrics.case import Case
-from caso.metrics.lanczos import MOST, leading_pair
 from caso.metrics.metric import Metric, Score, require
-from caso.metrics.surface import Jacobian, by_chunks, closed_form_holds, minus_softmax
+from caso.metrics.surface import by_chunks, closed_form_holds
 from caso.network import Prepared
 
 _HESSIAN = (
@@ -70,32 +69,14 @@ class LeadingShare(Metric):
         if not bool(known.any()):
             return Score(torch.full(known.shape, torch.nan, dtype=torch.float64, device=known.device))
         key = (self.name, self.classes, self.samples, self.seed)
-        trace = case.share(key, lambda: by_chunks(case, self._trace))
+
+        def work(network: Prepared, images: Tensor, targets: Tensor) -> Tensor:
+            return hessian_trace(network, images, self.classes, self.samples, self.seed)
+
+        trace = case.share(key, lambda: by_chunks(case, work))
         largest = _leading(case, self.tolerance)[:, 0]
         known = known & (trace > 0)
         return Score(torch.where(known, (largest / trace.where(known, 1)).clamp(0, 1), torch.nan))
-
-    def _trace(self, network: Prepared, images: Tensor, targets: Tensor) -> Tensor:
-        jacobian = Jacobian(network, images)
-        p = jacobian.logits.softmax(1)
-        order = p.argsort(dim=1, descending=True, stable=True)
-        exact = p.shape[1] if p.shape[1] <= self.classes + self.samples else self.classes
-
-        def square(classes: Tensor) -> Tensor:
-            return jacobian.pull(minus_softmax(p, classes)).double().square().sum(1)
-
-        total = torch.zeros_like(p[:, 0])
-        for k in order[:, :exact].unbind(1):
-            total += p.gather(1, k[:, None])[:, 0] * square(k)
-        tail = p.gather(1, order[:, exact:])
-        if tail.shape[1]:
-            rest = tail.sum(1)
-            draws = torch.rand(self.samples, generator=torch.Generator().manual_seed(self.seed), dtype=torch.float64)
-            at = (torch.arange(self.samples) + draws).to(p) / self.samples * rest[:, None]
-            drawn = torch.searchsorted(tail.cumsum(1), at).clamp(max=tail.shape[1] - 1)
-            for k in order[:, exact:].gather(1, drawn).unbind(1):
-                total += rest / self.samples * square(k)
-        return total
 
 
 @dataclass(frozen=True)
@@ -139,24 +120,6 @@ def _leading(case: Case, tolerance: float) -> Tensor:
     """Largest eigenvalue, and the magnitude of the cosine between its eigenvector and the gradient: `[B, 2]`."""
 
     def work(network: Prepared, images: Tensor, targets: Tensor) -> Tensor:
-        if network.piecewise_linear:
-            jacobian = Jacobian(network, images)
-            p = jacobian.logits.softmax(1)
-            gradient = jacobian.pull(-minus_softmax(p, targets))
-
-            def product(v: Tensor) -> Tensor:
-                return jacobian.pull(softmax_covariance(p, jacobian.push(v)))
-        else:
-            exact = quadratic_model(network, images, targets, "double_backward")
-            gradient = exact.gradient.flatten(1)
-
-            def product(v: Tensor) -> Tensor:
-                return exact.hvp(v.to(images).view_as(images)).flatten(1)
-
-        value, vector = leading_pair(product, gradient, tolerance)
-        gradient = gradient.double()
-        length = gradient.norm(dim=1)
-        cosine = (vector * gradient).sum(1).abs() / length.where(length > 0, 1)
-        return torch.stack([value, torch.where((length > 0) & (value != 0), cosine.clamp(max=1), torch.nan)], 1)
+        return leading_eigenvalue_and_cosine(network, images, targets, tolerance)
 
     return case.share(("leading pair", tolerance), lambda: by_chunks(case, work))

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from caso.analysis.eigenpair import MOST, leading_pair
+from caso.analysis.jacobian import softmax_gradient
 from caso.metrics import FAMILIES, Case, make_metric
 from caso.metrics import surface as surface_module
-from caso.metrics.lanczos import MOST, leading_pair
-from caso.metrics.surface import minus_softmax
 from tests import networks
 from tests.metrics import literal
 from tests.metrics.test_contract import Counting
@@ -233,8 +233,8 @@ def test_lanczos_says_when_it_did_not_finish() -> None:
 
 def test_what_a_class_lacks_to_certainty_is_exact() -> None:
     p = torch.tensor([[1 - 1e-14, 1e-14, 0.0]], dtype=torch.float64)
-    assert minus_softmax(p, torch.tensor([0]))[0].tolist() == [1e-14, -1e-14, 0]
-    assert minus_softmax(p, torch.tensor([1]))[0].tolist() == [-(1 - 1e-14), 1 - 1e-14, 0]
+    assert softmax_gradient(p, torch.tensor([0]))[0].tolist() == [1e-14, -1e-14, 0]
+    assert softmax_gradient(p, torch.tensor([1]))[0].tolist() == [-(1 - 1e-14), 1 - 1e-14, 0]
 
 
 @pytest.mark.parametrize(
