@@ -12,27 +12,12 @@ from typing import Any
 from torch import nn
 
 from caso.baselines.baseline import Baseline
-from caso.baselines.gradients import Gradient, InputXGradient, IntegratedGradients, Occlusion, SmoothGrad
-from caso.baselines.plain import Edges, Random
-from caso.baselines.rules import DeepLift, GradCAM, GuidedBackprop
+from caso.registry import subclasses
 
 __all__ = ["BASELINES", "Baseline", "make_baseline"]
 
-BASELINES: dict[str, type[Baseline]] = {
-    kind.name: kind
-    for kind in (
-        Gradient,
-        InputXGradient,
-        IntegratedGradients,
-        SmoothGrad,
-        GuidedBackprop,
-        GradCAM,
-        DeepLift,
-        Occlusion,
-        Random,
-        Edges,
-    )
-}
+BASELINES: dict[str, type[Baseline]] = subclasses(__name__, __path__, Baseline)
+"""Every method by its name."""
 
 
 def make_baseline(name: str, model: nn.Module, **options: Any) -> Baseline:

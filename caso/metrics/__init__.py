@@ -11,25 +11,10 @@ from dataclasses import fields
 from typing import Any
 
 from caso.metrics.case import Case, Explain, Network
-from caso.metrics.complexity import Entropy, Gini, MedianDifference, Zeros
-from caso.metrics.flipping import PerturbationCurve, PixelFlipping
-from caso.metrics.infidelity import Infidelity
-from caso.metrics.insertion import Deletion, Insertion
 from caso.metrics.metric import Metric, Score
-from caso.metrics.operators import ClosedFormDifference, GaussNewtonDifference
-from caso.metrics.restricted import RestrictedDistance, RestrictedShare
-from caso.metrics.road import RoadLeastRelevantFirst, RoadMostRelevantFirst
-from caso.metrics.robustness import (
-    MaxSensitivity,
-    RankCorrelationUnderAttack,
-    RankCorrelationUnderNoise,
-    TopKOverlapUnderAttack,
-    TopKOverlapUnderNoise,
-)
-from caso.metrics.sanity import RandomClass, RandomisedLayers
 from caso.metrics.similarity import cosine, jaccard, rank_correlation, topk_overlap
-from caso.metrics.spectrum import LeadingCosine, LeadingShare
 from caso.metrics.statistics import Summary, summarise
+from caso.registry import subclasses
 
 __all__ = [
     "FAMILIES",
@@ -48,39 +33,14 @@ __all__ = [
     "topk_overlap",
 ]
 
-_ALL: tuple[type[Metric], ...] = (
-    Insertion,
-    Deletion,
-    RoadMostRelevantFirst,
-    RoadLeastRelevantFirst,
-    PixelFlipping,
-    PerturbationCurve,
-    Infidelity,
-    TopKOverlapUnderNoise,
-    RankCorrelationUnderNoise,
-    TopKOverlapUnderAttack,
-    RankCorrelationUnderAttack,
-    MaxSensitivity,
-    Zeros,
-    Gini,
-    Entropy,
-    MedianDifference,
-    RandomisedLayers,
-    RandomClass,
-    LeadingShare,
-    LeadingCosine,
-    RestrictedShare,
-    RestrictedDistance,
-    GaussNewtonDifference,
-    ClosedFormDifference,
-)
-
-METRICS: dict[str, type[Metric]] = {metric.name: metric for metric in _ALL}
+METRICS: dict[str, type[Metric]] = subclasses(__name__, __path__, Metric)
+"""Every metric by its name."""
 
 FAMILIES: dict[str, tuple[str, ...]] = {
-    family: tuple(metric.name for metric in _ALL if metric.family == family)
+    family: tuple(name for name, metric in METRICS.items() if metric.family == family)
     for family in ("faithfulness", "robustness", "complexity", "sanity", "curvature")
 }
+"""The names of each family's metrics."""
 
 
 def make_metric(name: str, **parameters: Any) -> Metric:
