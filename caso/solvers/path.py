@@ -6,8 +6,8 @@ by then. Then come rounds: all values still open are solved with the approximati
 unknown of such a map's residual is `E w`, `E` being the approximation's error and `w` the part of the map orthogonal to
 the subspace. How large `|E w| / |w|` can be is not known, but what it was along the last product's direction is, and
 three times that is the estimate. The maps that are by this estimate within the tolerance are done; their certificate
-reads "estimate". If any are not, the next product is taken along a random combination of all their `w` (of that
-round's, so that no map's `w` goes unseen): it measures `E` anew, and improves the approximation for the next round.
+reads "estimate". The next product is taken along a random combination of the `w` of all that are still open, so that
+none goes unseen: it measures `E` anew, and improves the approximation for the next round.
 
 For a tolerance below 1e-4 every value is certified by HVPs, in ascending order, each starting with what the last knew
 (see `caso.solvers.krylov`).
@@ -127,7 +127,6 @@ class _Path:
     def round(self, to_the_end: bool) -> None:
         """Solve the open values, and take a product along a combination of their new parts where that is needed."""
         solve, state = self.solve, self.solve.state
-        swept = self.open
         size, part_size = self.sweep(solve.reduced_problem())
         self.close(size, part_size, torch.zeros_like(part_size))
         images = self.open.any(1)
@@ -136,8 +135,8 @@ class _Path:
         if to_the_end:
             self.finish_farthest(part_size, images)
             return
-        weights = torch.randn(swept.shape[1], generator=self.generator, dtype=torch.float64)
-        if self.expand(self.combined(weights.to(swept.device) * swept, images), images):
+        weights = torch.randn(self.open.shape[1], generator=self.generator, dtype=torch.float64).to(self.open.device)
+        if self.expand(self.combined(weights * self.open, images), images):
             along = self.project(state.subspace.basis[:, -1:], images)[..., 0].abs() / state.gradient_norm[:, None]
             self.close(size, (part_size**2 - along**2).clamp_min(0).sqrt(), along * self.error[:, None])
         self.open &= state.finite[:, None]
