@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
+from caso.runner.cores import usable_cores
 from caso.runner.errors import ConfigError, choices
 
 ACCELERATORS = ("cpu", "gpu", "auto")
@@ -38,7 +39,7 @@ def count_processes(asked: Any, device: str) -> int:
         device: ``cpu`` or ``cuda``.
 
     Raises:
-        ConfigError: If there are not so many.
+        ConfigError: If there are not so many devices, or, on the CPU, so many cores that this process may use.
     """
     # Torch counts once, and a job beside others may have a part of what was there then.
     there = min(torch.cuda.device_count(), len(_visible())) if device == "cuda" else 1
@@ -48,6 +49,8 @@ def count_processes(asked: Any, device: str) -> int:
         raise ConfigError("trainer.devices", asked, "must be auto or a whole number of at least 1")
     if device == "cuda" and asked > there:
         raise ConfigError("trainer.devices", asked, f"there are {there} CUDA devices")
+    if device == "cpu" and asked > (cores := usable_cores()):
+        raise ConfigError("trainer.devices", asked, f"must be at most {cores}, the CPU cores that may be used here")
     return asked
 
 
@@ -68,7 +71,7 @@ def take_share_of_machine(jobs: int) -> Iterator[bool]:
         yield False
         return
     threads, visible = torch.get_num_threads(), os.environ.get(_VISIBLE)
-    torch.set_num_threads(min(threads, max(1, _cores() // jobs)))
+    torch.set_num_threads(min(threads, max(1, usable_cores() // jobs)))
     part = _free_part(jobs) if torch.cuda.device_count() > 0 else None
     try:
         if part is not None:
@@ -106,8 +109,3 @@ def _visible() -> list[str]:
     """The CUDA devices that a new process would see, by the names that the environment gives them."""
     visible = os.environ.get(_VISIBLE)
     return [str(i) for i in range(torch.cuda.device_count())] if visible is None else visible.split(",")
-
-
-def _cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

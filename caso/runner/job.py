@@ -79,6 +79,7 @@ def run_job(cfg: DictConfig, directory: Path, meeting: Meeting | None = None, ou
         process = outside or Process()
         ids = list(samples.ids)
         plan = _plan(cfg, directory, ids, _batch_size(cfg, device, len(ids), world), process, meeting, stack)
+        several, world = world > 1, min(world, plan.batches)
         share = Share(cfg, directory, plan, process, device, samples, source)
         with end_on_sigterm():
             if not process.leads:
@@ -87,7 +88,7 @@ def run_job(cfg: DictConfig, directory: Path, meeting: Meeting | None = None, ou
             log.info("%s: %d images, order=%s, on %s", source.name, len(ids), cfg.order.name, _described(device, world))
             write_json(directory / "environment.json", environment(cfg, device))
             # The part of the machine is seen by new processes alone: this one may have used its devices already.
-            here = outside is not None or (world == 1 and not dealt)
+            here = outside is not None or not (several or dealt)
             return _lead(share, world, start, here=here)
 
 

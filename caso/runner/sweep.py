@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from caso.runner.comparison import COMPARISON, compare, draw_comparison, print_scores, write_scores
+from caso.runner.cores import usable_cores
 from caso.runner.errors import describe
 from caso.runner.parts import PARTS
 from caso.runner.processes import from_outside
@@ -52,7 +52,7 @@ def jobs_at_once() -> int:
     if sweep_directory() is None:
         return 1
     asked = OmegaConf.select(HydraConfig.get().launcher, "n_jobs", default=1)
-    return (os.cpu_count() or 1) if asked is None or asked < 1 else int(asked)
+    return usable_cores() if asked is None or asked < 1 else int(asked)
 
 
 class SweepTable(Callback):

@@ -107,7 +107,7 @@ def test_a_run_goes_on_with_other_processes(tmp_path: Path, uninterrupted: Path)
     process = program.start(tmp_path, *arguments)
     wait_for(tmp_path / "run", 3, process)
     kill_all(process)
-    ended = program.run(tmp_path, "resume=run", "trainer=ddp_cpu", "trainer.devices=3")
+    ended = program.run(tmp_path, "resume=run", "trainer=ddp_cpu")
     assert ended.returncode == 0, ended.stderr
     same_but_model(tmp_path / "run", uninterrupted)
 
