@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 import torch
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from caso.metrics import summarise
 from caso.runner.errors import printable
+from caso.runner.layout import Column, choose, print_table
 from caso.runner.store import Run
 
 SCORES = "scores"
@@ -108,19 +108,38 @@ def write_scores(table: pd.DataFrame, directory: Path, name: str) -> None:
     (directory / f"{name}.tex").write_text(body + "\n", encoding="utf-8", errors="backslashreplace")
 
 
-def print_scores(table: pd.DataFrame, console: Console) -> None:
-    """Print means with 95 % intervals, a row a metric, a column a method; nothing where there are none."""
+def print_scores(table: pd.DataFrame, console: Console, file: str) -> None:
+    """Print means with 95 % intervals, a row a method, or a row a metric of one method; nothing where there are none.
+
+    Args:
+        table: Of :func:`scores` or :func:`compare`.
+        console: Where to. Where the intervals do not fit, the means stand alone.
+        file: That holds all figures.
+    """
     if table.empty:
         return
     shown = wide(table, "text")
-    result = Table(header_style="bold", expand=False)
-    result.add_column("metric")
-    for name in shown["method"]:
-        result.add_column(Text(name), justify="right")
-    for column in shown.columns[1:]:
-        result.add_row(column, *shown[column])
-    console.print(result)
-    console.print(f"(means over {table['count'].max()} images, with 95 % bootstrap intervals)")
+    who = ""
+    if len(shown) == 1:
+        who = f"{shown['method'].iloc[0]}: "
+        metrics = shown.columns[1:]
+        shown = pd.DataFrame({"metric": metrics, "mean": [shown[metric].iloc[0] for metric in metrics]})
+    columns = _columns(shown)
+    complete = len(choose(columns, console.width)) == len(columns)
+    if not complete:
+        numbers = list(shown.columns[1:])
+        columns = _columns(shown.assign(**{name: [cell.split(" [")[0] for cell in shown[name]] for name in numbers}))
+    print_table(columns, console, file)
+    intervals = "with 95 % bootstrap intervals" if complete else f"95 % bootstrap intervals are in {file}"
+    console.print(Text(f"({who}means over {table['count'].max()} images, {intervals})"))
+
+
+def _columns(shown: pd.DataFrame) -> list[Column]:
+    """A table's columns for the terminal; the further to the right, the sooner left out."""
+    return [
+        Column(str(name), [Text(cell) for cell in shown[name]], rank, folds=rank == 0)
+        for rank, name in enumerate(shown.columns)
+    ]
 
 
 def draw_comparison(table: pd.DataFrame, path: Path) -> None:

@@ -180,7 +180,7 @@ def _lead(share: Share, world: int, start: float, *, here: bool) -> int:
     if sweep_directory() is None:  # a sweep ends with one table over all its jobs
         try:
             console = make_console()
-            print_scores(scored, console)
+            print_scores(scored, console, f"{SCORES}.csv")
             print_run(run, console)
         except (OSError, SystemExit) as error:  # rich ends the program where nobody reads any more
             reason = describe(error) if isinstance(error, OSError) else "nobody reads it"

@@ -78,7 +78,7 @@ def show(directory: Path) -> None:
     outside = from_outside()
     jobs = gather(directory)
     if not jobs.empty and (outside is None or outside.leads):
-        print_sweep(jobs, make_console(), directory)
+        print_sweep(jobs, make_console(), directory, SWEEP)
         try:
             jobs.to_csv(directory / SWEEP, index=False)
             show_comparison(
@@ -101,7 +101,7 @@ def show_comparison(directory: Path, jobs: Sequence[tuple[str, Path]]) -> None:
     if len(table):
         write_scores(table, directory, COMPARISON)
         draw_comparison(table, directory / f"{COMPARISON}.png")
-        print_scores(table, make_console())
+        print_scores(table, make_console(), f"{COMPARISON}.csv")
 
 
 def gather(directory: Path) -> pd.DataFrame:

@@ -1,25 +1,29 @@
 """The tables that a run and a sweep print at their ends."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from caso.runner.errors import printable
-from caso.runner.store import Run
+from caso.runner.layout import Column, print_table
+from caso.runner.store import RESULTS, Run
 
 FAILED = ("unreadable", "error", "not_finite")
 _MOST_ROWS = 50  # images shown; all are in results.csv
-_WIDTH = 150  # of output that is no terminal
+_WIDTH = 150  # of output that is no terminal, unless the environment says otherwise
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Make a console: as wide as the terminal, or wide enough for a table in a log."""
+    """Make a console: as wide as the terminal, or, in a log, as ``COLUMNS`` says or wide enough for a table."""
     console = Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_WIDTH)
+    if console.is_terminal or os.environ.get("COLUMNS", "").isdigit():
+        return console
+    return Console(stderr=stderr, highlight=False, width=_WIDTH)
 
 
 def summarize(table: pd.DataFrame) -> dict[str, Any]:
@@ -45,18 +49,26 @@ def summarize(table: pd.DataFrame) -> dict[str, Any]:
 
 def print_run(run: Run, console: Console) -> None:
     """Print a run's table, the failures with their reasons, and where the results lie."""
-    table = Table(header_style="bold", expand=False)
-    table.add_column("image", overflow="fold")
-    table.add_column("predicted", overflow="fold")
-    for name in ("confidence", "lambda1", "sparsity", "largest eigenvalue", "residual", "HVPs", "seconds"):
-        table.add_column(name, justify="right")
-    table.add_column("status")
-    groups = list(run.table.groupby("image", sort=False))
-    for image, rows in groups[:_MOST_ROWS]:
-        table.add_row(*[Text(cell) for cell in _cells(str(image), rows)])
-    console.print(table)
+    groups = [(printable(str(image)), rows) for image, rows in run.table.groupby("image", sort=False)]
+    shown = groups[:_MOST_ROWS]
+    print_table(
+        [
+            _column("image", [image for image, _ in shown], 0, folds=True),
+            _column("predicted", [_predicted(rows.iloc[0]) for _, rows in shown], 1, folds=True),
+            _column("confidence", [_number(rows["confidence"].iloc[0], ".3f") for _, rows in shown], 3),
+            _column("lambda1", [_range(rows["lambda1"], ".1e") for _, rows in shown], 7),
+            _column("sparsity", [_range(rows["sparsity"], ".3f") for _, rows in shown], 5),
+            _column("largest eigenvalue", [_number(rows["lambda_max"].iloc[0], ".3g") for _, rows in shown], 6),
+            _column("residual", [_number(rows["kkt_residual"].max(), ".1e") for _, rows in shown], 4),
+            _column("HVPs", [_number(rows["hvps"].astype(float).max(), ".0f") for _, rows in shown], 8),
+            _column("seconds", [_number(rows["seconds"].iloc[0], ".2f") for _, rows in shown], 9),
+            _column("status", [", ".join(dict.fromkeys(rows["status"])) for _, rows in shown], 2, folds=True),
+        ],
+        console,
+        RESULTS,
+    )
     if len(groups) > _MOST_ROWS:
-        console.print(f"and {len(groups) - _MOST_ROWS} more images, in results.csv")
+        console.print(f"and {len(groups) - _MOST_ROWS} more images, in {RESULTS}")
     failures = run.table[run.table["status"].isin(FAILED)]
     if len(failures):
         console.print(Text(f"{failures['image'].nunique()} of {len(groups)} images have no map:", style="bold red"))
@@ -65,56 +77,52 @@ def print_run(run: Run, console: Console) -> None:
     console.print(Text(f"results: {printable(_shown(run.directory))}"), soft_wrap=True)
 
 
-def print_sweep(jobs: pd.DataFrame, console: Console, directory: Path) -> None:
-    """Print a sweep's table, a row a job, and where the results lie."""
-    table = Table(header_style="bold", expand=False)
-    table.add_column("job", justify="right")
-    table.add_column("overrides", overflow="fold")
-    for name in ("images", "confidence", "sparsity", "largest eigenvalue", "worst residual", "HVPs", "seconds"):
-        table.add_column(name, justify="right")
-    table.add_column("status", overflow="fold")
-    for job in jobs.to_dict("records"):
-        status = str(job["status"])
-        if job["message"]:
-            status = f"{status}: {job['message']}"
-        elif job["failed_images"] > 0:
-            status = f"{status}, {job['failed_images']:.0f} images without a map"
-        table.add_row(
-            str(job["job"]),
-            Text(printable(str(job["overrides"]))),
-            _number(job["images"], ".0f"),
-            _number(job["median_confidence"], ".3f"),
-            _number(job["median_sparsity"], ".3f"),
-            _number(job["median_lambda_max"], ".3g"),
-            _number(job["worst_kkt_residual"], ".1e"),
-            _number(job["median_hvps"], ".0f"),
-            _number(job["seconds"], ".1f"),
-            Text(printable(status), style="" if job["status"] == "finished" else "red"),
-        )
-    console.print(table)
+def print_sweep(jobs: pd.DataFrame, console: Console, directory: Path, file: str) -> None:
+    """Print a sweep's table, a row a job, and where the results lie; ``file`` is the one that holds the table."""
+    rows = jobs.to_dict("records")
+
+    def numbers(heading: str, name: str, form: str, rank: int) -> Column:
+        return _column(heading, [_number(job[name], form) for job in rows], rank)
+
+    print_table(
+        [
+            _column("job", [str(job["job"]) for job in rows], 0),
+            _column("overrides", [printable(str(job["overrides"])) for job in rows], 1, folds=True),
+            numbers("images", "images", ".0f", 9),
+            numbers("confidence", "median_confidence", ".3f", 5),
+            numbers("sparsity", "median_sparsity", ".3f", 4),
+            numbers("largest eigenvalue", "median_lambda_max", ".3g", 6),
+            numbers("worst residual", "worst_kkt_residual", ".1e", 3),
+            numbers("HVPs", "median_hvps", ".0f", 7),
+            numbers("seconds", "seconds", ".1f", 8),
+            Column("status", [_ended(job) for job in rows], 2, folds=True),
+        ],
+        console,
+        file,
+    )
     console.print("(medians over a job's images)")
     console.print(Text(f"results: {printable(_shown(directory))}"), soft_wrap=True)
 
 
-def _cells(image: str, rows: pd.DataFrame) -> list[str]:
-    first = rows.iloc[0]
-    confidence = _number(first["confidence"], ".3f")
-    statuses = list(dict.fromkeys(rows["status"]))
-    name = str(first["predicted_name"])
-    if first["target_name"] != first["predicted_name"]:
-        name += f" (explained: {first['target_name']})"
-    return [
-        printable(image),
-        printable(name),
-        confidence,
-        _range(rows["lambda1"], ".1e"),
-        _range(rows["sparsity"], ".3f"),
-        _number(first["lambda_max"], ".3g"),
-        _number(rows["kkt_residual"].max(), ".1e"),
-        _number(rows["hvps"].astype(float).max(), ".0f"),
-        _number(first["seconds"], ".2f"),
-        ", ".join(statuses),
-    ]
+def _column(heading: str, cells: Sequence[str], rank: int, *, folds: bool = False) -> Column:
+    return Column(heading, [Text(cell) for cell in cells], rank, folds)
+
+
+def _predicted(row: Any) -> str:
+    name = str(row["predicted_name"])
+    if row["target_name"] != row["predicted_name"]:
+        name += f" (explained: {row['target_name']})"
+    return printable(name)
+
+
+def _ended(job: dict[Any, Any]) -> Text:
+    """How a job ended, in words; in red where it did not finish."""
+    status = str(job["status"])
+    if job["message"]:
+        status = f"{status}: {job['message']}"
+    elif job["failed_images"] > 0:
+        status = f"{status}, {job['failed_images']:.0f} images without a map"
+    return Text(printable(status), style="" if job["status"] == "finished" else "red")
 
 
 def _range(values: pd.Series, form: str) -> str:

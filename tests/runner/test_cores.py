@@ -35,7 +35,11 @@ def groups(folder: Path, lines: str, files: dict[str, str]) -> float:
         (VERSION_2, {"user/job/cpu.max": "400000 100000\n", "user/cpu.max": "200000 100000\n"}, 2),
         # In a container the path may be the host's, while its own group is mounted at the top.
         (VERSION_2, {"cpu.max": "300000 100000\n"}, 3),
-        (VERSION_1, {"cpu,cpuacct/job/cpu.cfs_quota_us": "250000\n", "cpu,cpuacct/job/cpu.cfs_period_us": "50000\n"}, 5),
+        (
+            VERSION_1,
+            {"cpu,cpuacct/job/cpu.cfs_quota_us": "250000\n", "cpu,cpuacct/job/cpu.cfs_period_us": "50000\n"},
+            5,
+        ),
         (VERSION_1, {"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 0.5),
         (VERSION_1, {"cpu/job/cpu.cfs_quota_us": "-1\n", "cpu/job/cpu.cfs_period_us": "100000\n"}, math.inf),
         (VERSION_2, {"user/job/cpu.max": "what\n"}, math.inf),
@@ -57,9 +61,7 @@ def test_usable_cores(monkeypatch: pytest.MonkeyPatch, quota: float, cores: int)
     assert usable_cores() == cores
 
 
-def test_more_processes_than_cores_are_refused_before_anything_loads(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_processes_than_cores_are_refused_before_anything_loads(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*arguments: object) -> None:
         raise AssertionError("a process would be started")
 
