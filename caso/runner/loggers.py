@@ -9,13 +9,17 @@ import logging
 import netrc
 import os
 import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from omegaconf import OmegaConf
 
-from caso.runner.errors import ConfigError, choices, describe
+from caso.runner.errors import ConfigError, choices, describe, printable
+from caso.runner.explaining import constant_columns
+from caso.runner.pictures import CONTACT_SHEET
 from caso.runner.store import DEFINITIONS
 
 log = logging.getLogger(__name__)
@@ -23,6 +27,9 @@ log = logging.getLogger(__name__)
 # The columns that are figures of an image.
 FIGURES = ("confidence", "lambda1", "lambda2_effective", "lambda_max", "sparsity", "kkt_residual", "hvps", "seconds")
 _TABLE = ("image", "predicted_name", "target_name", "status", *FIGURES)
+_LONGEST_NAME, _LONGEST_TAG = 128, 64  # characters that W&B takes
+_DATA_DIRECTORY = "WANDB_DATA_DIR"
+_OF_IMAGES = "image/"  # before the names of what is one image's
 
 
 class RunLogger(Protocol):
@@ -78,7 +85,7 @@ class Wandb:
         """Start the run there."""
         import wandb
 
-        from caso.runner.sweep import sweep_directory
+        from caso.runner.sweep import overrides_of_job, sweep_directory
 
         sweep = sweep_directory()
         mode = _mode(cfg.logger.mode)
@@ -87,7 +94,8 @@ class Wandb:
             "entity": cfg.logger.entity,
             "dir": str(directory),
             "group": f"{sweep.parent.name}-{sweep.name}" if sweep is not None else None,
-            "name": f"{directory.parent.name}-{directory.name}",
+            "name": _run_name(overrides_of_job(), directory),
+            "tags": _tags(cfg),
             "config": OmegaConf.to_container(cfg, resolve=True),
             "settings": wandb.Settings(silent=True, console="off", init_timeout=30),
             "reinit": "finish_previous",
@@ -99,28 +107,35 @@ class Wandb:
                 raise
             log.warning("logger=wandb: no connection (%s); logging offline", describe(error))
             self._run = wandb.init(mode="offline", **options)
+        # The summary is the run's: without this it would hold the last image's figures.
+        self._run.define_metric(f"{_OF_IMAGES}*", summary="none")
         self._image = wandb.Image
-        self._table = wandb.Table(columns=list(_TABLE))
+        self._table = wandb.Table(columns=[*_TABLE, "picture"])
         self._directory = directory
         self._curves: dict[str, list[list[float]]] = {}
         self._line_series = wandb.plot.line_series
 
     def log(self, row: dict[str, Any], picture: Path | None) -> None:
-        """Log the row's figures, and its image's picture as an image."""
+        """Log the row's figures, and its image's picture as an image and in the table."""
         values: dict[str, Any] = {name: row[name] for name in FIGURES if name in row} | row.get("scores", {})
         for name, curve in row.get("curves", {}).items():
             self._curves.setdefault(name, []).append(curve)
-        if picture is not None:
-            values["picture"] = self._image(str(picture), caption=_caption(row))
+        drawn = None if picture is None else self._image(str(picture), caption=_caption(row))
+        self._table.add_data(*[row.get(name) for name in _TABLE], drawn)
+        if drawn is not None:
+            values["picture"] = drawn
         if values:
-            self._run.log(values)
-        self._table.add_data(*[row.get(name) for name in _TABLE])
+            self._run.log({f"{_OF_IMAGES}{name}": value for name, value in values.items()})
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Log the table and the summary, and end the run."""
+        """Log the table, the contact sheet and the summary, and end the run."""
+        sheet = self._directory / CONTACT_SHEET
         try:
-            self._run.log({"results": self._table})
-            self._log_curves()
+            with _files_of_tables_in(self._directory / "wandb" / "data"):
+                self._run.log({"results": self._table})
+                self._log_curves()
+            if sheet.is_file():
+                self._run.log({"contact_sheet": self._image(str(sheet))})
             self._run.summary.update({key: value for key, value in summary.items() if key != "message"})
         finally:
             self._run.finish(exit_code=0 if summary.get("status") == "finished" else 1)
@@ -198,6 +213,34 @@ def _mode(asked: str | None) -> Any:
     return mode
 
 
+def _tags(cfg: Any) -> list[str]:
+    """What runs are filtered by: model, data set, order, explainer."""
+    settings = constant_columns(cfg, OmegaConf.select(cfg, "model.entry") or cfg.model.name)
+    tags = [settings["model"], cfg.dataset.name, settings["explainer"]]
+    if "order" in settings:  # methods to compare with have none
+        tags.append(f"order={settings['order']}")
+    return list(dict.fromkeys(str(tag)[:_LONGEST_TAG] for tag in tags))
+
+
+def _run_name(overrides: Sequence[str], directory: Path) -> str:
+    """What tells a run from others: the overrides, as far as there is room, and its directory."""
+    end = f"{directory.parent.name}-{directory.name}"[-_LONGEST_NAME:]
+    start = printable(" ".join(overrides))[: max(0, _LONGEST_NAME - len(end) - 1)]
+    return f"{start} {end}".strip()
+
+
+@contextmanager
+def _files_of_tables_in(directory: Path) -> Iterator[None]:
+    """Within, W&B keeps what tables refer to in the run's directory, and not in the user's home."""
+    before = os.environ.get(_DATA_DIRECTORY)
+    os.environ[_DATA_DIRECTORY] = before or str(directory)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_DATA_DIRECTORY]
+
+
 def _has_key() -> bool:
     if os.environ.get("WANDB_API_KEY"):
         return True
@@ -210,6 +253,4 @@ def _has_key() -> bool:
 
 
 def _caption(row: dict[str, Any]) -> str:
-    from caso.runner.errors import printable
-
     return printable(f"{row['image']}: {row.get('predicted_name', '')}")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from caso.viz import Panel, contact_sheet, draw
 
+CONTACT_SHEET = "contact_sheet.png"
 _MOST_MAPS = 6  # of a path, in one strip
 _MOST_PICTURES = 48  # on a contact sheet
 
@@ -77,7 +78,7 @@ def write_contact_sheet(directory: Path, pictures: list[str], total: int) -> Non
     if not pictures:
         return
     note = f"the first {len(pictures)} of {total} images" if total > len(pictures) else ""
-    contact_sheet([directory / name for name in pictures], note).save(directory / "contact_sheet.png", compress_level=1)
+    contact_sheet([directory / name for name in pictures], note).save(directory / CONTACT_SHEET, compress_level=1)
 
 
 def on_sheet(count: int) -> bool:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from caso.runner.errors import printable
 from caso.runner.layout import Column, print_table
-from caso.runner.store import RESULTS, Run
+from caso.runner.store import COLUMNS, RESULTS, Run
 
 FAILED = ("unreadable", "error", "not_finite")
 _MOST_ROWS = 50  # images shown; all are in results.csv
@@ -33,10 +33,12 @@ def summarize(table: pd.DataFrame) -> dict[str, Any]:
         table: A row per image and setting.
 
     Returns:
-        Counts of images and failures, medians over the rows, and the worst residual.
+        Counts of images and failures, medians over the rows (of scores, too), and the worst residual.
     """
     good = table[~table["status"].isin(FAILED)]
-    median = {f"median_{name}": _finite(good[name].median()) for name in ("confidence", "sparsity", "lambda_max")}
+    scores = table.columns[len(COLUMNS) :]
+    names = ("confidence", "sparsity", "lambda_max", *scores)
+    median = {f"median_{name}": _finite(good[name].median()) for name in names}
     return {
         "images": int(table["image"].nunique()),
         "failed_images": int(table.loc[table["status"].isin(FAILED), "image"].nunique()),

@@ -1,12 +1,16 @@
 """Loggers: what each leaves, and that none can stop a run."""
 
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pytest
 
 from caso.runner import load_run
+from caso.runner.loggers import _run_name
 from tests.conftest import Ended
 from tests.runner.networks import TINY
 
@@ -16,7 +20,7 @@ SOME = "dataset.names=[moon,coffee]"
 
 @pytest.fixture(autouse=True)
 def no_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "WANDB_DATA_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
 
@@ -35,36 +39,100 @@ def test_none(cli: Cli) -> None:
     assert not (ended.directory / "logs").exists()
 
 
-def test_wandb_is_offline_without_a_key(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+class Spied(NamedTuple):
+    """What W&B's own run was given, and what it made of it."""
+
+    options: dict[str, Any]
+    logged: list[dict[str, Any]]
+    summary: dict[str, Any]
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[Spied]:
+    """The W&B runs of a test."""
     import wandb
 
-    logged, made, summaries = [], [], []
+    made: list[Spied] = []
     init = wandb.init
 
-    def spy(**options: object):
+    def spy(**options: Any) -> Any:
         run = init(**options)
-        made.append((options, run))
-        log = run.log
-        # Of the class: an attribute of the object would be a value of the summary.
-        monkeypatch.setattr(type(run.summary), "update", lambda self, values: summaries.append(values))
-        monkeypatch.setattr(run, "log", lambda values: (logged.append(values), log(values)))
+        spied = Spied(options, [], {})
+        made.append(spied)
+        log, finish = run.log, run.finish
+        monkeypatch.setattr(run, "log", lambda values: (spied.logged.append(values), log(values)))
+
+        def finished(**how: Any) -> None:
+            spied.summary.update(run.summary._as_dict())
+            finish(**how)
+
+        monkeypatch.setattr(run, "finish", finished)
         return run
 
     monkeypatch.setattr("wandb.init", spy)
+    return made
+
+
+def test_wandb_is_offline_without_a_key(cli: Cli, runs: list[Spied]) -> None:
+    import wandb
+
     ended = cli(*TINY, SOME, "logger=wandb")
     assert ended.code == 0
     lines = [line for line in ended.err.splitlines() if "wandb" in line]
     assert len(lines) == 1
     assert "offline" in lines[0]
     assert len(list(ended.directory.glob("wandb/offline-run-*/run-*.wandb"))) == 1
-    assert len(list(ended.directory.glob("wandb/offline-run-*/files/media/images/picture_*.png"))) == 2
-    options, _ = made[0]
-    assert options["config"]["lambda1"] == 1e-4
-    assert options["group"] is None
-    assert [values["confidence"] > 0 for values in logged[:2]] == [True, True]
-    assert summaries[0]["images"] == 2
-    assert "results" in logged[-1]
+    assert len(list(ended.directory.glob("wandb/offline-run-*/files/media/images/image/picture_*.png"))) == 2
+    (run,) = runs
+    assert run.options["config"]["lambda1"] == 1e-4
+    assert run.options["group"] is None
+    assert [values["image/confidence"] > 0 for values in run.logged[:2]] == [True, True]
     assert wandb.run is None
+
+
+def test_wandbs_summary_is_the_runs_and_not_the_last_images(cli: Cli, runs: list[Spied]) -> None:
+    ended = cli(*TINY, "dataset.names=[moon,coffee,camera,retina]", "logger=wandb", "metrics=complexity")
+    assert ended.code == 0, ended.err
+    (run,) = runs
+    of_images = {"confidence", "sparsity", "seconds", "gini", "picture"}
+    assert {f"image/{name}" for name in of_images} <= set(run.logged[-3])
+    own = {name for name in run.summary if not name.startswith("_")}
+    expected = {name for name, value in load_run(ended.directory).summary.items() if value is not None}
+    assert own == expected | {"results", "contact_sheet"}
+    table = load_run(ended.directory).table
+    assert run.summary["median_confidence"] == pytest.approx(table["confidence"].median())
+    assert run.summary["median_gini"] == pytest.approx(table["gini"].median())
+    assert run.summary["median_confidence"] != table["confidence"].iloc[-1]
+
+
+def test_wandbs_table_has_its_pictures_in_the_runs_directory(cli: Cli, runs: list[Spied]) -> None:
+    ended = cli(*TINY, "dataset.names=[moon,coffee,camera]", "logger=wandb", "pictures=2")
+    (run,) = runs
+    results = next(values["results"] for values in run.logged if "results" in values)
+    drawn = results.get_column("picture")
+    assert [picture is not None for picture in drawn] == [True, True, False]
+    staged = [path.read_bytes() for path in ended.directory.glob("wandb/data/artifacts/staging/*")]
+    for picture in ("000000.png", "000001.png"):
+        assert (ended.directory / "pictures" / picture).read_bytes() in staged
+    tables = [json.loads(content) for content in staged if content.startswith(b"{")]
+    column = tables[0]["columns"].index("picture")
+    assert [(row[column] or {}).get("_type") for row in tables[0]["data"]] == ["image-file", "image-file", None]
+    (sheet,) = ended.directory.glob("wandb/offline-run-*/files/media/images/contact_sheet_*.png")
+    assert sheet.read_bytes() == (ended.directory / "contact_sheet.png").read_bytes()
+    assert "WANDB_DATA_DIR" not in os.environ
+
+
+def test_wandbs_names_and_tags(cli: Cli, runs: list[Spied]) -> None:
+    ended = cli(*TINY, "dataset.names=[moon]", "logger=wandb", "order=second", "lambda1=1e-3", "hydra.run.dir=a/b")
+    assert ended.code == 0
+    (run,) = runs
+    assert set(run.options["tags"]) == {"tests.runner.networks:tiny", "photos", "order=second", "caso"}
+    name = run.options["name"]
+    assert "order=second lambda1=1e-3" in name
+    assert name.endswith(" a-b")
+    long = _run_name(["dataset.names=[" + "moon," * 100 + "]"], Path("multirun/12/7"))
+    assert len(long) == 128
+    assert long.endswith(" 12-7")
 
 
 def test_wandb_has_a_run_a_job_and_a_group_a_sweep(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
