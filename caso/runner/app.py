@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from caso.runner.commandline import arrange
-from caso.runner.errors import ConfigError, describe, hydra_line
+from caso.runner.errors import ConfigError, describe, hydra_line, printable
 from caso.runner.processes import (
     MISTAKE,
     Meeting,
@@ -28,7 +29,7 @@ from caso.runner.schema import register
 log = logging.getLogger(__name__)
 
 _FULL = "HYDRA_FULL_ERROR"
-_KEPT = "what was explained so far is kept, and the same command with resume=DIRECTORY goes on"
+_MULTIRUN = {"-m", "--multirun", "hydra.mode=MULTIRUN"}
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LAUNCHERS = [
     "basic",
@@ -66,10 +67,10 @@ def main(config_dir: Path) -> int:
         with end_on_sigterm():
             run()
     except KeyboardInterrupt:
-        print(f"interrupted; {_KEPT}", file=sys.stderr)
+        print(f"interrupted; {_kept(status.begun())}", file=sys.stderr)
         return 130
     except TerminatedError:
-        print(f"terminated; {_KEPT}", file=sys.stderr)
+        print(f"terminated; {_kept(status.begun())}", file=sys.stderr)
         return 143
     except Exception as error:
         if full:
@@ -121,6 +122,7 @@ class _Status:
     def __init__(self, full: bool, outside: Process | None, meeting: Meeting | None) -> None:
         self.full, self.outside, self.meeting = full, outside, meeting
         self.exit_code = 0
+        self.directory: Path | None = None
         self.sweep: Path | None = None
 
     def job(self, cfg: DictConfig) -> None:
@@ -129,7 +131,7 @@ class _Status:
         from caso.runner.job import run_job
         from caso.runner.sweep import sweep_directory
 
-        directory = Path(HydraConfig.get().runtime.output_dir)
+        self.directory = directory = Path(HydraConfig.get().runtime.output_dir)
         self.sweep = sweep_directory()
         OmegaConf.set_struct(cfg, False)
         leads = self.outside is None or self.outside.leads
@@ -160,23 +162,41 @@ class _Status:
             print(error, file=sys.stderr)
             self.exit_code = MISTAKE
         elif isinstance(error, ProcessFailedError):
-            print(f"{describe(error)}; {_KEPT}", file=sys.stderr)
+            print(f"{describe(error)}; {_kept(directory)}", file=sys.stderr)
             self.exit_code = MISTAKE if error.status == MISTAKE else 1
         elif isinstance(error, OSError) and error.errno in _NO_ROOM:
-            print(f"no room left in {directory} ({describe(error)}); {_KEPT}", file=sys.stderr)
+            print(f"no room left in {directory} ({describe(error)}); {_kept(directory)}", file=sys.stderr)
             self.exit_code = 1
         else:
-            told = f"the traceback is in {directory / 'caso.log'}; {_KEPT}"
+            told = f"the traceback is in {directory / 'caso.log'}; {_kept(directory)}"
             print(f"{type(error).__name__}: {describe(error)} ({told})", file=sys.stderr)
             self.exit_code = 1
 
+    def begun(self) -> Path | None:
+        """Find the directory of the run or sweep that was begun; None where there is none yet."""
+        if self.sweep is None and _MULTIRUN & set(sys.argv[1:]):  # its jobs run in other processes
+            from caso.runner.sweep import SweepTable
+
+            return SweepTable.directory
+        return self.sweep or self.directory
+
     def code(self) -> int:
         """Give the exit status; jobs of a sweep may have run in other processes, and left it in their directories."""
-        if self.exit_code == 0 and {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(sys.argv[1:]):
+        if self.exit_code == 0 and _MULTIRUN & set(sys.argv[1:]):
             from caso.runner.sweep import SweepTable, any_failed
 
             return int(SweepTable.directory is not None and any_failed(SweepTable.directory))
         return self.exit_code
+
+
+def _kept(directory: Path | None) -> str:
+    """Say what there is of a run or a sweep that ended early, and how it goes on."""
+    from caso.runner.plan import PLAN, shown
+
+    if directory is None or not any((directory / name).is_file() for name in (PLAN, "multirun.yaml")):
+        return "nothing was explained yet"
+    override = shlex.quote(f"resume={printable(str(shown(directory)))}")
+    return f"what was explained so far is kept; go on with python run.py {override}"
 
 
 def _launcher_failed(error: Exception) -> int:
@@ -185,7 +205,10 @@ def _launcher_failed(error: Exception) -> int:
 
     if SweepTable.directory is not None:
         show(SweepTable.directory)
-    print(f"the sweep stopped, for a job's process died: {describe(error)}; {_KEPT}", file=sys.stderr)
+    print(
+        f"the sweep stopped, for a job's process died: {describe(error)}; {_kept(SweepTable.directory)}",
+        file=sys.stderr,
+    )
     return 1
 
 

@@ -129,6 +129,11 @@ def stored_overrides(directory: Path) -> list[str]:
     return [str(override) for override in _read(path)["overrides"]]
 
 
+def shown(path: Path) -> Path:
+    """Show a path below the current directory without it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file that people read, whole or not at all."""
     text = json.dumps(content, indent=2, default=str) + "\n"

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from caso.runner.errors import printable
 from caso.runner.layout import Column, print_table
+from caso.runner.plan import shown
 from caso.runner.store import COLUMNS, RESULTS, Run
 
 FAILED = ("unreadable", "error", "not_finite")
@@ -52,19 +53,19 @@ def summarize(table: pd.DataFrame) -> dict[str, Any]:
 def print_run(run: Run, console: Console) -> None:
     """Print a run's table, the failures with their reasons, and where the results lie."""
     groups = [(printable(str(image)), rows) for image, rows in run.table.groupby("image", sort=False)]
-    shown = groups[:_MOST_ROWS]
+    first = groups[:_MOST_ROWS]
     print_table(
         [
-            _column("image", [image for image, _ in shown], 0, folds=True),
-            _column("predicted", [_predicted(rows.iloc[0]) for _, rows in shown], 1, folds=True),
-            _column("confidence", [_number(rows["confidence"].iloc[0], ".3f") for _, rows in shown], 3),
-            _column("lambda1", [_range(rows["lambda1"], ".1e") for _, rows in shown], 7),
-            _column("sparsity", [_range(rows["sparsity"], ".3f") for _, rows in shown], 5),
-            _column("largest eigenvalue", [_number(rows["lambda_max"].iloc[0], ".3g") for _, rows in shown], 6),
-            _column("residual", [_number(rows["kkt_residual"].max(), ".1e") for _, rows in shown], 4),
-            _column("HVPs", [_number(rows["hvps"].astype(float).max(), ".0f") for _, rows in shown], 8),
-            _column("seconds", [_number(rows["seconds"].iloc[0], ".2f") for _, rows in shown], 9),
-            _column("status", [", ".join(dict.fromkeys(rows["status"])) for _, rows in shown], 2, folds=True),
+            _column("image", [image for image, _ in first], 0, folds=True),
+            _column("predicted", [_predicted(rows.iloc[0]) for _, rows in first], 1, folds=True),
+            _column("confidence", [_number(rows["confidence"].iloc[0], ".3f") for _, rows in first], 3),
+            _column("lambda1", [_range(rows["lambda1"], ".1e") for _, rows in first], 7),
+            _column("sparsity", [_range(rows["sparsity"], ".3f") for _, rows in first], 5),
+            _column("largest eigenvalue", [_number(rows["lambda_max"].iloc[0], ".3g") for _, rows in first], 6),
+            _column("residual", [_number(rows["kkt_residual"].max(), ".1e") for _, rows in first], 4),
+            _column("HVPs", [_number(rows["hvps"].astype(float).max(), ".0f") for _, rows in first], 8),
+            _column("seconds", [_number(rows["seconds"].iloc[0], ".2f") for _, rows in first], 9),
+            _column("status", [", ".join(dict.fromkeys(rows["status"])) for _, rows in first], 2, folds=True),
         ],
         console,
         RESULTS,
@@ -76,7 +77,7 @@ def print_run(run: Run, console: Console) -> None:
         console.print(Text(f"{failures['image'].nunique()} of {len(groups)} images have no map:", style="bold red"))
         for row in failures.drop_duplicates("image").head(_MOST_ROWS).itertuples():
             console.print(Text(f"  {printable(str(row.image))}: {row.status}: {printable(str(row.message))}"))
-    console.print(Text(f"results: {printable(_shown(run.directory))}"), soft_wrap=True)
+    console.print(Text(f"results: {printable(str(shown(run.directory)))}"), soft_wrap=True)
 
 
 def print_sweep(jobs: pd.DataFrame, console: Console, directory: Path, file: str) -> None:
@@ -103,7 +104,7 @@ def print_sweep(jobs: pd.DataFrame, console: Console, directory: Path, file: str
         file,
     )
     console.print("(medians over a job's images)")
-    console.print(Text(f"results: {printable(_shown(directory))}"), soft_wrap=True)
+    console.print(Text(f"results: {printable(str(shown(directory)))}"), soft_wrap=True)
 
 
 def _column(heading: str, cells: Sequence[str], rank: int, *, folds: bool = False) -> Column:
@@ -139,8 +140,3 @@ def _number(value: Any, form: str) -> str:
 
 def _finite(value: Any) -> float | None:
     return None if pd.isna(value) else float(value)
-
-
-def _shown(path: Path) -> str:
-    """Show a path below the current directory without it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

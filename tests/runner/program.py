@@ -1,6 +1,7 @@
 """The program in processes of its own, for tests of what happens to processes."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -27,8 +28,13 @@ def environment(**more: str) -> dict[str, str]:
 def start(directory: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command(*arguments), cwd=directory, env=environment(**more), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, start_new_session=True,
+        text=True, start_new_session=True, preexec_fn=take_signals,
     )  # fmt: skip
+
+
+def take_signals() -> None:
+    """Let Ctrl-C reach a program although it does not reach the tests, as in the background of a shell's script."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run(directory: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:

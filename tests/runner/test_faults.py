@@ -51,7 +51,8 @@ def test_a_full_disk(small_disk: Path, processes: int) -> None:
     full = program.run(small_disk.parent, *arguments)
     assert full.returncode == 1, full.stderr
     assert "No space left on device" in full.stderr
-    assert "what was explained so far is kept" in full.stderr.splitlines()[-1]
+    last = full.stderr.splitlines()[-1]
+    assert last.endswith("what was explained so far is kept; go on with python run.py resume=disk/run")
     assert "Traceback" not in full.stderr
     kept = len(load_run(small_disk / "run").maps)
     assert 0 < kept < 120
@@ -77,6 +78,7 @@ def test_files_that_may_not_grow(tmp_path: Path) -> None:
     last = ended.stderr.splitlines()[-1]
     assert last.startswith("no room left in ")
     assert "File too large" in last
+    assert last.endswith("; go on with python run.py resume=run")
     assert "Traceback" not in ended.stderr
     assert 0 < len(load_run(tmp_path / "run").maps) < 120
     assert program.run(tmp_path, *arguments).returncode == 0
@@ -276,7 +278,7 @@ def test_code_of_the_user_that_ends_the_program(tmp_path: Path, processes: int) 
             f"trainer.devices={processes}", f"hydra.run.dir={entry}",
         )  # fmt: skip
         assert ended.returncode == 1, ended.stderr
-        assert "what was explained so far is kept" in ended.stderr.splitlines()[-1]
+        assert f"is kept; go on with python run.py resume={entry}" in ended.stderr.splitlines()[-1]
         assert load_run(tmp_path / entry).summary["status"] == "failed"
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import time
@@ -123,10 +124,49 @@ def test_a_signal_ends_a_run_in_order(tmp_path: Path, number: int, code: int, wo
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors
-    assert f"{word}; what was explained so far is kept" in errors
+    kept = f"{word}; what was explained so far is kept; go on with python run.py resume=run"
+    assert errors.splitlines()[-1] == kept
     assert "Traceback" not in errors
     assert (tmp_path / "run" / "results.csv").is_file()
     assert 4 <= len(load_run(tmp_path / "run").table) < 24
+
+
+@pytest.mark.parametrize(("number", "word"), [(signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupted")])
+def test_a_sweep_that_is_interrupted_names_what_to_resume(tmp_path: Path, number: int, word: str) -> None:
+    sweep = tmp_path / "my sweep"
+    arguments = (*slow(tmp_path / "slow.py"), "lambda1=1e-4,1e-3", "hydra.sweep.dir='my sweep'")
+    process = program.start(tmp_path, "-m", *arguments)
+    wait_for(sweep / "0", 2, process)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    last = errors.splitlines()[-1]
+    assert last == f"{word}; what was explained so far is kept; go on with python run.py 'resume=my sweep'"
+    slow(tmp_path / "slow.py", 0.0)
+    again = program.run(tmp_path, *shlex.split(last.partition(" python run.py ")[2]))
+    assert again.returncode == 0, again.stderr
+    assert [len(load_run(sweep / job).maps) for job in ("0", "1")] == [24, 24]
+
+
+def test_an_interruption_before_anything_began_names_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("caso.runner.job.find_samples", interrupt)
+    ended = cli(*TINY)
+    assert ended.code == 130
+    assert ended.err.splitlines()[-1] == "interrupted; nothing was explained yet"
+
+
+def test_an_interruption_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
+    arguments = (*slow(tmp_path / "slow.py"), "hydra.run.dir=run")
+    process = subprocess.Popen(
+        ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *program.command(*arguments)], cwd=tmp_path,
+        env=program.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(tmp_path / "run", 2, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
 
 
 def test_a_finished_run_has_nothing_left_to_do(cli: Cli) -> None:
