@@ -5,6 +5,7 @@ import logging
 import math
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -27,7 +28,9 @@ RESULTS = "results.json"
 _TEMPLATES = Path(__file__).resolve().parent / "template"
 _MOST_ROWS = 40
 """Rows of a table in ``report.md``; longer tables are in their own files."""
-WORDS = {True: "as expected", False: "not as expected", None: "no verdict"}
+UNJUDGED = "smoke"
+"""The size at which experiments show that they run, and nothing else."""
+WORDS = {True: "as expected", False: "not as expected", None: "not judged"}
 """For verdicts."""
 
 
@@ -54,7 +57,7 @@ def write_report(experiments: Sequence[Experiment], output: Path, size: str, ove
             sweep = Sweep(output / "sweeps" / one.name)
             entry |= {"failures": sweep.failures, "seed": sweep.environment.get("seed"), "seconds": sweep.seconds}
             environment = environment or sweep.environment
-            entry["result"] = one.read(sweep)
+            entry["result"] = _judged(one.read(sweep), size)
             if one.name == gallery.SOURCE:
                 shown = gallery.make_gallery(sweep)
         except Exception as error:  # one experiment without a result must not cost the others theirs
@@ -79,6 +82,11 @@ def write_report(experiments: Sequence[Experiment], output: Path, size: str, ove
         page = templates.get_template(f"{name}.j2").render(content)
         (output / name).write_text(page, encoding="utf-8", errors="backslashreplace")
     return not any(entry["failures"] for entry in entries)
+
+
+def _judged(result: Result, size: str) -> Result:
+    """Take the verdict back where one or two images gave it."""
+    return replace(result, verdict=replace(result.verdict, holds=None)) if size == UNJUDGED else result
 
 
 def _write_files(entry: dict[str, Any], output: Path) -> None:

@@ -13,6 +13,8 @@ import pytest
 from experiments.experiment import Table, find_experiments
 from experiments.formats import latex, markdown, number, readable, write_table
 from experiments.gallery import SOURCE
+from experiments.report import write_report
+from experiments.reproduce import reproduce
 from tests.experiments.conftest import NAMES
 
 LARGEST = 8_000_000
@@ -75,6 +77,31 @@ def test_every_experiment_has_its_section(page: str) -> None:
         assert "<b>Found: " in section
         assert "<b>Chosen</b>" in section
         assert "seed 0" in section
+
+
+def test_nothing_is_judged_at_smoke_size(
+    page: str, report: Path, overrides: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = json.loads((report / "results.json").read_text())["experiments"]
+    assert [one["verdict"]["holds"] for one in results.values()] == [None] * len(results)
+    assert reproduce("smoke", report, ["confidence_pair"], overrides, lambda arguments: 1) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.endswith("finished before")]
+    assert [line.split(". ")[0] for line in lines] == [f"{name}: not judged" for name in results]
+    words = (report / "report.md").read_text(encoding="utf-8")
+    assert words.count("not judged") == 2 * len(results)
+    assert page.count("not judged") == 2 * len(results)
+    for text in (page, words):
+        assert "nothing is judged" in text
+        assert not re.search(r"(>|Found: |\*\*)(not )?as expected", text)
+
+
+def test_results_of_other_sizes_are_judged(report: Path, tmp_path: Path) -> None:
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / "group_features").symlink_to(report / "sweeps" / "group_features")
+    chosen = [one for one in find_experiments() if one.name == "group_features"]
+    assert write_report(chosen, tmp_path, "default")
+    content = json.loads((tmp_path / "results.json").read_text())["experiments"]["group_features"]
+    assert content["verdict"]["holds"] is not None
 
 
 def test_names_with_markup_are_text(page: str, report: Path) -> None:
