@@ -20,6 +20,16 @@ _ARRAY = b"\x93NUMPY"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ALPHA = (1, 2)  # kinds of extra TIFF samples that are transparency
 _INKS = 5  # TIFF's name for CMYK
+_BAND_AXES = ("QYX", "CYX", "SYX")
+"""Axes, in tifffile's letters, of a series whose pages are the bands of one image: of an array that tifffile wrote, and
+of ImageJ's and OME's channels. Pages of other series are frames, slices or documents."""
+FOREIGN = frozenset(
+    {
+        ".arw", ".cr2", ".cr3", ".dng", ".exr", ".hdr", ".heic", ".heif", ".hif", ".jxl", ".nef", ".orf", ".raf",
+        ".rw2", ".srw", ".svg",
+    }
+)  # fmt: skip
+"""Endings of images that Pillow does not read, unless a plug-in is registered with it."""
 
 
 class UnreadableImageError(Exception):
@@ -31,11 +41,12 @@ def read_image(path: Path) -> Picture:
 
     Pictures become 8-bit RGB, as a viewer would show them: the rotation in EXIF data is applied; CMYK, palette and grey
     become RGB; 16-bit grey is scaled to 8 bits; transparency is laid over white, which is what pages and viewers
-    commonly show behind it. Of an animation, the first frame is read.
+    commonly show behind it. Of an animation, and of a TIFF file of several pictures, the first one is read.
 
     Arrays keep their channels: numpy's ``.npy``, ``[H, W]``, ``[H, W, C]`` or ``[C, H, W]`` (the shortest of the first
-    and the last axis is C), and TIFF files of bands that are no colours, or of colours with more than 8 bits. Integers
-    of 8 and 16 bits are scaled to [0, 1]; floats must lie there.
+    and the last axis is C), and TIFF files of bands that are no colours, or of colours with more than 8 bits. Bands may
+    be samples of one page, or the pages of one array as tifffile, ImageJ and OME write them. Unsigned integers of 8 and
+    16 bits are scaled to [0, 1]; floats must lie there; other integers have no range that a file states.
 
     Args:
         path: Any format that Pillow reads, TIFF, or numpy's.
@@ -44,8 +55,12 @@ def read_image(path: Path) -> Picture:
         The image, mode RGB, or the array as a float tensor ``[C, H, W]`` in [0, 1].
 
     Raises:
-        UnreadableImageError: If the file is missing, empty, truncated or no image.
+        UnreadableImageError: If the file is missing, empty, truncated, no image, or of a kind that is not read.
     """
+    suffix = path.suffix.lower()
+    if suffix in FOREIGN and suffix not in Image.registered_extensions():
+        # A camera's raw file is a TIFF file, too, whose first page may be a thumbnail.
+        raise UnreadableImageError(f"{suffix} files are not read; convert it to PNG, JPEG or TIFF")
     try:
         with path.open("rb") as file:
             return _read(file)
@@ -102,12 +117,21 @@ def _bands(file: BinaryIO) -> Tensor | None:
             samples = int(page.samplesperpixel)
             alpha = len(page.extrasamples) == 1 and all(int(kind) in _ALPHA for kind in page.extrasamples)
             colours = samples == 3 or (samples == 4 and int(page.photometric) == _INKS)
+            if samples == 1 and len(tiff.pages) > 1 and tiff.series[0].axes in _BAND_AXES:
+                return _as_tensor(tiff.series[0].asarray(), channels_first=True)
+            if samples == 1 and page.dtype.kind in "iu" and page.dtype.str[1:] not in ("u1", "u2"):
+                raise _unknown_range(page.dtype)
             if samples == 1 or (page.bitspersample == 8 and (colours or (alpha and samples in (2, 4)))):
                 return None
             values = page.asarray()
     except TiffFileError:
         return None
     return _as_tensor(values if int(page.planarconfig) == 2 else np.moveaxis(values, -1, 0), channels_first=True)
+
+
+def _unknown_range(dtype: np.dtype[Any]) -> UnreadableImageError:
+    """Nobody knows which number is white: scaled by the largest of their type, most pictures would be black."""
+    return UnreadableImageError(f"values of type {dtype}; use uint8, uint16, or floats in [0, 1]")
 
 
 def _as_tensor(values: NDArray[Any], channels_first: bool = False) -> Tensor:
@@ -119,7 +143,7 @@ def _as_tensor(values: NDArray[Any], channels_first: bool = False) -> Tensor:
         values = np.moveaxis(values, -1, 0)
     top = {"u1": 255.0, "u2": 65535.0, "b1": 1.0}.get(values.dtype.str[1:])
     if top is None and values.dtype.kind != "f":
-        raise UnreadableImageError(f"values of type {values.dtype}; use uint8, uint16, or floats in [0, 1]")
+        raise _unknown_range(values.dtype)
     scaled = values.astype(np.float32) / np.float32(top or 1)
     if not np.isfinite(scaled).all() or scaled.min() < 0 or scaled.max() > 1:
         raise UnreadableImageError("values outside [0, 1]")

@@ -379,6 +379,13 @@ def test_huggingface_without_its_package(tmp_path: Path, monkeypatch: pytest.Mon
     assert "pip install datasets" in refusal(name="huggingface", root=str(tmp_path))
 
 
+def test_a_missing_folder_is_said_without_far_fetched_suggestions(tmp_path: Path) -> None:
+    assert refusal(name="imagefolder", root="/nope") == "dataset.root=/nope: no such folder"
+    (tmp_path / "photographs").mkdir()
+    near = tmp_path / "photograph"
+    assert refusal(name="imagefolder", root=str(near)).endswith("no such folder; did you mean photographs?")
+
+
 # ------------------------------------------------------------------------------------------- bands, sizes and geometry
 
 
@@ -391,6 +398,10 @@ def bands(tmp_path: Path, kind: str) -> np.ndarray:
         np.save(tmp_path / "x.npy", values)
     elif kind == "npy, channels last":
         np.save(tmp_path / "x.npy", np.moveaxis(values, 0, -1))
+    elif kind == "tiff, pages":
+        tifffile.imwrite(tmp_path / "x.tif", values)
+    elif kind == "tiff, channels of ImageJ":
+        tifffile.imwrite(tmp_path / "x.tif", values, imagej=True, metadata={"axes": "CYX"})
     elif kind == "tiff":
         tifffile.imwrite(tmp_path / "x.tif", values, photometric="minisblack", planarconfig="separate")
     else:
@@ -400,7 +411,9 @@ def bands(tmp_path: Path, kind: str) -> np.ndarray:
     return values.astype(np.float32) / np.float32(65535)
 
 
-@pytest.mark.parametrize("kind", ["npy", "npy, channels last", "tiff", "tiff, channels last"])
+@pytest.mark.parametrize(
+    "kind", ["npy", "npy, channels last", "tiff", "tiff, channels last", "tiff, pages", "tiff, channels of ImageJ"]
+)
 def test_five_bands_stay_five(tmp_path: Path, kind: str) -> None:
     expected = bands(tmp_path, kind)
     (sample,) = found(name="images", path=str(tmp_path))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from caso.runner.images import UnreadableImageError, read_image
@@ -58,6 +59,30 @@ def test_floats_in_the_unit_interval_are_scaled(tmp_path: Path) -> None:
     Image.fromarray(floats * 300).save(tmp_path / "b.tif")
     with pytest.raises(UnreadableImageError, match="outside"):
         read_image(tmp_path / "b.tif")
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int32", "uint32"])
+def test_integers_without_a_known_range_are_refused_not_black(tmp_path: Path, dtype: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", GRADIENT.astype(dtype))
+    with pytest.raises(UnreadableImageError, match=f"values of type {dtype}; use uint8, uint16, or floats"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_of_a_tiff_of_several_pictures_the_first_one_is_read(tmp_path: Path) -> None:
+    pages = [Image.new("L", (4, 4), grey) for grey in (10, 20, 30, 40, 50)]
+    read = saved(pages[0], tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    assert read[0, 0].tolist() == [10, 10, 10]
+    tifffile.imwrite(tmp_path / "b.tif", np.stack([GRADIENT] * 5), imagej=True, metadata={"axes": "ZYX"})
+    assert np.asarray(read_image(tmp_path / "b.tif")).shape == (20, 32, 3)
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".HEIF", ".jxl", ".dng"])
+def test_kinds_that_are_not_read_say_so(tmp_path: Path, suffix: str) -> None:
+    # A camera's raw file begins like a TIFF file, and its first page may be a thumbnail.
+    tifffile.imwrite(tmp_path / "a.tif", GRADIENT)
+    path = (tmp_path / "a.tif").rename(tmp_path / f"a{suffix}")
+    with pytest.raises(UnreadableImageError, match=f"{suffix.lower()} files are not read; convert it to PNG"):
+        read_image(path)
 
 
 def test_palette_with_and_without_transparency(tmp_path: Path) -> None:

@@ -222,6 +222,8 @@ def test_bad_files_are_rows_and_the_rest_goes_on(cli: Cli) -> None:
     (folder / "short.jpg").write_bytes((folder / "short.jpg").read_bytes()[:1500])
     (folder / "empty.jpg").touch()
     (folder / "text.jpg").write_text("hello")
+    (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    (folder / "phone.xmp").write_text("no image")
     exif = Image.Exif()
     exif[0x0112] = 6
     picture.rotate(90, expand=True).save(folder / "turned.png", exif=exif)
@@ -229,10 +231,15 @@ def test_bad_files_are_rows_and_the_rest_goes_on(cli: Cli) -> None:
     assert ended.code == 1
     run = load_run(ended.directory)
     rows = run.table.set_index("image")
-    assert sorted(rows.index) == ["a good one.png", "empty.jpg", "short.jpg", "text.jpg", "turned.png"]
+    assert sorted(rows.index) == ["a good one.png", "empty.jpg", "phone.heic", "short.jpg", "text.jpg", "turned.png"]
     assert set(run.maps) == {"a good one.png", "turned.png"}
     np.testing.assert_array_equal(run.maps["turned.png"], run.maps["a good one.png"])
-    for name, reason in (("empty.jpg", "empty"), ("text.jpg", "not an image"), ("short.jpg", "truncated")):
+    for name, reason in (
+        ("empty.jpg", "empty"),
+        ("text.jpg", "not an image"),
+        ("short.jpg", "truncated"),
+        ("phone.heic", "not read"),
+    ):
         assert rows.loc[name, "status"] == "unreadable"
         assert reason in rows.loc[name, "message"]
         assert f"{name}: unreadable" in ended.out

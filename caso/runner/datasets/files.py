@@ -1,5 +1,6 @@
 """Image files: the photographs inside scikit-image, the user's own, and folders of classes."""
 
+import difflib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ from typing import Any
 from PIL import Image
 
 from caso.runner.datasets.samples import Samples
-from caso.runner.errors import ConfigError, choices, nearest
-from caso.runner.images import Picture, read_image
+from caso.runner.errors import ConfigError, choices
+from caso.runner.images import FOREIGN, Picture, read_image
 
 # The photographs in scikit-image's wheel; its other pictures are fetched or are no photographs.
 PHOTOS = {
@@ -145,9 +146,10 @@ def below(root: Path, names: Sequence[str]) -> Files:
 
 
 def is_image_name(name: str) -> bool:
-    """Tell by its ending whether a file is meant to be an image that can be read here."""
+    """Tell by its ending whether a file is meant to be an image, be it of a kind that cannot be read here."""
     suffix = os.path.splitext(name)[1].lower()
-    return suffix == ".npy" or (suffix in Image.registered_extensions() and suffix not in _NO_IMAGES)
+    known = suffix == ".npy" or suffix in FOREIGN or suffix in Image.registered_extensions()
+    return known and suffix not in _NO_IMAGES
 
 
 def short_names(files: Sequence[Path]) -> list[str]:
@@ -165,5 +167,6 @@ def short_names(files: Sequence[Path]) -> list[str]:
 def _near_files(path: Path) -> str:
     if not path.parent.is_dir():
         return ""
-    close = nearest(path.name, [p.name for p in path.parent.iterdir()])
+    # A slip of the finger, no more: short names look alike too easily.
+    close = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()], cutoff=0.75)
     return f"; did you mean {choices(close)}?" if close else ""
