@@ -16,7 +16,7 @@ INPUTS = networks.images(3, 3, 6, 5)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", [(1, 1, 5, 7), (2, 3, 6, 6), (4, 5, 8, 3)], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_attribution_has_the_inputs_shape_and_at_least_single_precision(
+def test_attribution_has_the_inputs_shape_and_is_not_rounded(
     kind: type, shape: tuple[int, ...], dtype: torch.dtype
 ) -> None:
     network = networks.small(channels=shape[1], dtype=dtype)

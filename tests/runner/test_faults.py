@@ -212,21 +212,12 @@ class Bottomless(torch.nn.Module):
         raise MemoryError
 
 
-class Maps(torch.nn.Module):
-    def forward(self, pixels):
-        return pixels
-
-
 def make():
     return Greedy(), networks.preprocess, networks.NAMES
 
 
 def bottomless():
     return Bottomless(), networks.preprocess, networks.NAMES
-
-
-def maps():
-    return Maps(), networks.preprocess, networks.NAMES
 
 
 def leave():
