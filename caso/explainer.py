@@ -9,41 +9,37 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from caso.arguments import (
+    Target,
+    checked_images,
+    checked_lambda1s,
+    checked_targets,
+    require,
+    require_number,
+    require_whole,
+)
+from caso.captum import CaptumInterface
 from caso.curvature import QuadraticModel
 from caso.explanation import Explanation, PathExplanation
 from caso.linalg import norms
 from caso.memory import Chunks
 from caso.network import Prepared
+from caso.network.outputs import Logits, Outputs
 from caso.objective import sparsity
-from caso.precision import without_tf32
+from caso.precision import full_precision
 from caso.smoothing import noisy_copies, smoothed
 from caso.solvers import DEFAULTS, SOLVERS, Options, Solution, solve_at_sparsity
 from caso.solvers.certificate import error_bound
 
-Target = int | Sequence[int] | Tensor | None
-
 
 @contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
-    """Within, autograd is on and TF32 off."""
-    with torch.inference_mode(False), torch.enable_grad(), without_tf32(device):
+def _differentiable(device: torch.device) -> Iterator[None]:
+    """Within, autograd is on, and TF32 and autocast are off."""
+    with torch.inference_mode(False), torch.enable_grad(), full_precision(device):
         yield
 
 
-def require(condition: bool, name: str, value: object, allowed: str) -> None:
-    """Raise a ValueError that names the argument, its value and what is allowed, unless `condition` holds."""
-    if not condition:
-        raise ValueError(f"{name}={value!r}: must be {allowed}")
-
-
-def _tensor(values: object, name: str, allowed: str, dtype: torch.dtype | None = None) -> Tensor:
-    try:
-        return torch.as_tensor(values, dtype=dtype)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{name}={values!r}: must be {allowed}") from error
-
-
-class Explainer:
+class Explainer(CaptumInterface):
     """What CAFO and CASO share."""
 
     order: int
@@ -69,10 +65,14 @@ class Explainer:
         """Check the arguments; the model is first run when something is explained."""
         if not isinstance(model, nn.Module):
             raise TypeError(f"model: must be a torch.nn.Module, not {type(model).__name__}")
-        for name, count in (("n_samples", n_samples), ("n_iter", n_iter), ("batch_size", batch_size), ("seed", seed)):
-            require(isinstance(count, int | None), name, count, "a whole number")
+        counts = {"n_samples": n_samples, "n_iter": n_iter, "seed": seed, "images_ahead": images_ahead}
+        for name, count in counts.items():
+            require_whole(name, count)
         for name, number in (("lambda1", lambda1), ("lambda2", lambda2), ("stddev", stddev), ("lr", lr), ("tol", tol)):
-            require(isinstance(number, int | float), name, number, "a number")
+            require_number(name, number)
+        if batch_size is not None:
+            require_whole("batch_size", batch_size)
+        require(isinstance(smooth, bool), "smooth", smooth, "True or False")
         require(0 <= lambda1 < math.inf, "lambda1", lambda1, "a number >= 0")
         require(0 < lambda2 < math.inf, "lambda2", lambda2, "a number > 0")
         require(n_samples >= 1, "n_samples", n_samples, "at least 1")
@@ -84,7 +84,7 @@ class Explainer:
         require(init in ("zero", "random"), "init", init, "zero or random")
         require(0 < tol < 1, "tol", tol, "between 0 and 1")
         require(batch_size is None or batch_size >= 1, "batch_size", batch_size, "None or at least 1")
-        require(isinstance(images_ahead, int) and images_ahead >= 0, "images_ahead", images_ahead, "at least 0")
+        require(images_ahead >= 0, "images_ahead", images_ahead, "at least 0")
         self.model = model
         self.lambda1, self.lambda2, self.tol, self.solver = float(lambda1), float(lambda2), float(tol), solver
         self.smooth, self.n_samples, self.stddev, self.seed = smooth, n_samples, stddev, seed
@@ -93,32 +93,34 @@ class Explainer:
         self._ahead = images_ahead
         self._network: Prepared | None = None
         self._known: tuple[object, ...] = ()
+        self._said: Outputs | None = None
 
     def prepare(self, inputs: Tensor) -> None:
         """Do now what the first images of a kind would wait for: capture the network, and trace it where that pays.
 
         Args:
-            inputs: pixels `[B, ...]`; only their number, shape, dtype and device matter.
-        """
-        with _full_precision(inputs.device):
-            self._ready(inputs.detach().to(torch.promote_types(inputs.dtype, torch.float32)))
+            inputs: pixels `[B, ...]`; the first image is looked at, beside their number, shape, dtype and device.
 
-    def attribute(self, inputs: Tensor, target: Target = None) -> Tensor:
-        """Maps shaped like `inputs`, as Captum's methods return them; see `explain`."""
-        return self.explain(inputs, target).maps
+        Raises:
+            ValueError: they are no batch of floats, or the network's outputs are no logits.
+        """
+        images = checked_images(inputs)
+        with _differentiable(images.device):
+            self._ready(images)
 
     def explain(self, inputs: Tensor, target: Target = None) -> Explanation:
         """Explain a batch of images.
 
         Args:
-            inputs: pixels `[B, ...]` of a floating dtype. Half precision is computed in float32.
+            inputs: pixels `[B, ...]` of a floating dtype. Of half precision, maps are computed and returned in float32:
+                rounded, they would not be those that the error bounds are of.
             target: the class to explain: None for the predicted one, an int for all images, or one int an image.
 
         Returns:
             maps and figures, one entry an image.
 
         Raises:
-            ValueError: inputs or target do not fit, with the reason.
+            ValueError: inputs or target do not fit, or the network's outputs are no logits, with the reason.
         """
         return self.path(inputs, [self.lambda1], target=target).explanations[0]
 
@@ -137,13 +139,9 @@ class Explainer:
         Returns:
             maps and figures of every value.
         """
+        require_whole("n", n)
         require(n >= 1, "n", n, "at least 1")
-        values: Tensor | None = None
-        if lambda1s is not None:
-            values = _tensor(lambda1s, "lambda1s", "a list of numbers >= 0", torch.float64)
-            fine = values.dim() == 1 and len(values) > 0 and bool(((values >= 0) & torch.isfinite(values)).all())
-            require(fine, "lambda1s", lambda1s, "a list of numbers >= 0, at least one")
-            values = values.sort().values
+        values = None if lambda1s is None else checked_lambda1s(lambda1s)
 
         def work(model: QuadraticModel) -> Solution:
             if values is not None:
@@ -166,6 +164,7 @@ class Explainer:
             sparsity: fraction of exact zeros, from 0 to 1.
             target: as in `explain`.
         """
+        require_number("sparsity", sparsity)
         require(0 <= sparsity <= 1, "sparsity", sparsity, "between 0 and 1")
         needed = DEFAULTS[self.order]
         require(self.solver == needed, "solver", self.solver, f"{needed} to find lambda1 by sparsity")
@@ -185,41 +184,28 @@ class Explainer:
         """Prepare for images like these."""
         raise NotImplementedError
 
-    def _classes(self, inputs: Tensor) -> int:
-        """How many classes there are."""
-        assert self._network is not None
-        if self._network.classes is None:
-            logits = self._logits(inputs[:1])
-            require(logits.dim() == 2, "model", f"output of shape {tuple(logits.shape)}", "logits [B, K]")
-            self._network.classes = logits.shape[1]
-        return self._network.classes
+    def _use(self, network: Prepared) -> None:
+        """Explain with this network from now on; what was found of its outputs is said once."""
+        self._network = network
+        if network.outputs != self._said and network.outputs is not None:
+            self._said = network.outputs
+            if not isinstance(self.model, Logits):  # whoever wrapped it has said so
+                network.outputs.log()
 
     def _curvature(self) -> tuple[str, bool | None, str]:
         raise NotImplementedError
 
-    def _target(self, target: Target, batch: int, device: torch.device) -> Tensor:
-        if target is None:
-            return torch.full((batch,), -1, dtype=torch.long, device=device)
-        given = _tensor(target, "target", "None, a class index, or one for each image").to(device)
-        whole = not given.is_floating_point() and not given.is_complex() and given.dtype != torch.bool
-        fits = whole and given.dim() <= 1 and given.numel() in (1, batch)
-        require(fits, "target", target, f"None, a class index, or {batch} of them")
-        require(bool((given >= 0).all()), "target", target, "class indices >= 0")
-        return given.long().flatten().expand(batch).clone()
-
     def _explained(self, inputs: Tensor, target: Target, work: Callable[[QuadraticModel], Solution]) -> PathExplanation:
-        require(isinstance(inputs, Tensor) and inputs.is_floating_point(), "inputs", type(inputs).__name__, "floats")
-        require(inputs.dim() >= 2 and len(inputs) >= 1, "inputs", tuple(inputs.shape), "a batch [B, ...] of B >= 1")
-        targets = self._target(target, len(inputs), inputs.device)
-        with _full_precision(inputs.device):
-            # A copy: what Lightning hands over in inference mode cannot enter autograd.
-            images = inputs.detach().clone().to(torch.promote_types(inputs.dtype, torch.float32))
+        images = checked_images(inputs)
+        targets = checked_targets(target, len(images), images.device)
+        with _differentiable(images.device):
             self._ready(images)
-            if target is not None:
-                classes = self._classes(images)
-                require(bool((targets < classes).all()), "target", int(targets.max()), f"below the {classes} classes")
+            assert self._network is not None
+            assert self._network.outputs is not None
+            classes = self._network.outputs.classes
+            require(bool((targets < classes).all()), "target", int(targets.max()), f"below the {classes} classes")
             parts = self._chunks.map(lambda rows: self._chunk(images[rows], targets[rows], work), len(images))
-        return PathExplanation.join(parts) if inputs.dtype == images.dtype else _cast(parts, inputs)
+        return PathExplanation.join(parts)
 
     def _chunk(self, images: Tensor, target: Tensor, work: Callable[[QuadraticModel], Solution]) -> PathExplanation:
         if self.smooth:
@@ -237,6 +223,8 @@ class Explainer:
         confidence, predicted = probabilities.max(-1)
         explained = torch.where(target < 0, predicted, target)
         curvature, exact, evidence = self._curvature()
+        if self._network is not None and self._network.outputs is not None:
+            evidence = "; ".join((evidence, *self._network.outputs.notes, *self._network.outputs.warnings))
         bound = error_bound(solution.kkt_residual, solution.floor, norms(model.gradient.flatten(1)), self.lambda2)
         return PathExplanation(
             maps=maps,
@@ -261,9 +249,3 @@ class Explainer:
             evidence=evidence,
             solver=self.solver,
         )
-
-
-def _cast(parts: list[PathExplanation], like: Tensor) -> PathExplanation:
-    joined = PathExplanation.join(parts)
-    object.__setattr__(joined, "maps", joined.maps.to(like.dtype))
-    return joined

@@ -11,10 +11,11 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
+from caso.arguments import require
 from caso.curvature import OPERATORS, QuadraticModel, Traced, exactness, quadratic_model, resolve_operator, trace
 from caso.curvature.first_order import first_order
 from caso.curvature.hvp_error import hvp_relative_error
-from caso.explainer import Explainer, require
+from caso.explainer import Explainer
 from caso.network import as_it_is, fingerprint, prepare
 from caso.network.functional import NotCapturableError
 
@@ -87,7 +88,8 @@ class CAFO(Explainer):
         # A graph is captured for a shape.
         known = (*fingerprint(self.model), inputs.dtype, (inputs.shape[1:], inputs.device) if pays else None)
         if known != self._known:
-            self._network, self._known = (prepare if pays else as_it_is)(self.model, inputs), known
+            self._use((prepare if pays else as_it_is)(self.model, inputs))
+            self._known = known
 
     def _quadratic_model(self, inputs: Tensor, target: Tensor) -> QuadraticModel:
         assert self._network is not None
@@ -167,12 +169,14 @@ class CASO(Explainer):
 
     def _ready(self, inputs: Tensor) -> None:
         known = (*fingerprint(self.model), inputs.shape[1:], inputs.dtype, inputs.device)
-        if self._network is None or known != self._known:
-            self._network, self._known = prepare(self.model, inputs), known
+        if known != self._known:
+            network = prepare(self.model, inputs)
+            self._use(network)
+            self._known = known
             self._traced, self._traceable = None, self.curvature != "closed_form"
             if self.solver == "krylov":
-                self._classes(inputs)  # that there are logits is checked first
-                self._hvp_error = hvp_relative_error(self._network, inputs, self.curvature)
+                self._hvp_error = hvp_relative_error(network, inputs, self.curvature)
+        assert self._network is not None
         copies = self.n_samples if self.smooth else 1
         pays = max(self._ahead, len(inputs)) * copies >= TRACING_PAYS
         # What images are yet to decide is not traced.

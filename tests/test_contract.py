@@ -16,11 +16,13 @@ INPUTS = networks.images(3, 3, 6, 5)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", [(1, 1, 5, 7), (2, 3, 6, 6), (4, 5, 8, 3)], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_attribution_has_the_inputs_shape_and_dtype(kind: type, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+def test_attribution_has_the_inputs_shape_and_is_not_rounded(
+    kind: type, shape: tuple[int, ...], dtype: torch.dtype
+) -> None:
     network = networks.small(channels=shape[1], dtype=dtype)
     maps = kind(network).attribute(networks.images(*shape, dtype=dtype))
     assert maps.shape == shape
-    assert maps.dtype == dtype
+    assert maps.dtype == torch.promote_types(dtype, torch.float32)
     assert not maps.requires_grad
     assert maps.isfinite().all()
 
@@ -56,16 +58,61 @@ def test_bad_inputs_are_named(kind: type, inputs: object) -> None:
         kind(networks.small()).attribute(inputs)
 
 
+BAD_IMAGES = [
+    ((INPUTS * 255).byte(), r"^inputs of torch.uint8: must be floats, as inputs / 255$"),
+    (INPUTS > 0, r"^inputs of torch.bool: must be floats$"),
+    (INPUTS[0], r"^inputs of shape \[B, 6, 5\]: the network cannot take them \(.*given as a batch, inputs\[None\]$"),
+    (INPUTS[0, 0, 0], r"^inputs of shape \[5\]: must be a batch \[B, ...\] of B >= 1$"),
+    (INPUTS[:, :, :0], r"^inputs of shape \[3, 3, 0, 5\]: must be a batch"),
+    ([INPUTS], r"^inputs of type list: must be a tensor of floats"),
+]
+
+
+@pytest.mark.parametrize(("inputs", "line"), BAD_IMAGES, ids=["uint8", "bool", "one image", "row", "no pixels", "list"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_wrong_with_inputs_is_said_in_one_line(kind: type, inputs: object, line: str) -> None:
+    explainer = kind(networks.small())
+    for call in (explainer.explain, explainer.attribute, explainer.path, explainer.auto, explainer.prepare):
+        with pytest.raises(ValueError, match=line) as told:
+            call(inputs)
+        assert "\n" not in str(told.value)
+
+
+BAD_SETTINGS = [
+    ("auto", {"sparsity": "0.9"}, "sparsity='0.9': must be a number"),
+    ("auto", {"sparsity": None}, "sparsity=None: must be a number"),
+    ("auto", {"sparsity": True}, "sparsity=True: must be a number"),
+    ("auto", {"sparsity": float("nan")}, "sparsity=nan: must be between 0 and 1"),
+    ("path", {"n": "5"}, "n='5': must be a whole number"),
+    ("path", {"n": 2.0}, "n=2.0: must be a whole number"),
+    ("path", {"n": True}, "n=True: must be a whole number"),
+    ("path", {"n": 0}, "n=0: must be at least 1"),
+    ("path", {"lambda1s": [True, False]}, "lambda1s=.*: must be a list of numbers"),
+    ("path", {"lambda1s": "0.1"}, "lambda1s='0.1': must be a list of numbers"),
+    ("explain", {"target": 6}, "target=6: must be below the 6 classes"),
+    ("explain", {"target": True}, "target=True: must be None, a class index"),
+]
+
+
+@pytest.mark.parametrize(("method", "options", "line"), BAD_SETTINGS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_arguments_of_a_call_are_named(kind: type, method: str, options: dict, line: str) -> None:
+    with pytest.raises(ValueError, match=line):
+        getattr(kind(networks.small()), method)(INPUTS, **options)
+
+
 BAD = [
-    ("lambda1", [-1e-9, float("nan"), float("inf"), "abc", None]),
+    ("lambda1", [True, -1e-9, float("nan"), float("inf"), "abc", None]),
     ("lambda2", [0.0, -4.0, float("nan"), float("inf"), "abc"]),
-    ("n_samples", [0, -1, 2.5]),
+    ("n_samples", [0, -1, 2.5, True]),
+    ("smooth", ["yes", 1, None]),
+    ("seed", [None, 0.5]),
     ("stddev", [-0.1, float("nan")]),
     ("solver", ["newton", "", None]),
     ("n_iter", [0, -1]),
     ("lr", [0.0, -0.1, float("nan")]),
     ("init", ["ones"]),
-    ("tol", [0.0, -1e-3, float("nan")]),
+    ("tol", [0.0, -1e-3, float("nan"), True]),
     ("batch_size", [0, -2, 1.5]),
 ]
 

@@ -113,7 +113,6 @@ AWKWARD = {
         plain, lambda: nn.Sequential(nn.ConvTranspose2d(3, 4, 2, stride=2), nn.BatchNorm2d(4, momentum=None)), 4
     ),
     "norm without affine": front(plain, lambda: nn.BatchNorm2d(3, affine=False)),
-    "norm with its batch's statistics": front(plain, lambda: nn.BatchNorm2d(3, track_running_stats=False)),
     "weight norm": front(plain, lambda: nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 3, 3))),
     "input-dependent kernel": front(
         lambda x, layer: torch.cat([nn.functional.conv2d(i[None], layer.weight * i.mean()) for i in x]),
@@ -124,15 +123,12 @@ AWKWARD = {
     "complex numbers": front(lambda x, _: torch.fft.rfft2(x).abs()),
     "recurrence": front(recurrent, lambda: nn.GRU(30, 4, batch_first=True), 1),
 }
-BATCH_STATISTICS = {"norm with its batch's statistics"}
 
 
 @pytest.mark.parametrize("rows", [[0], [0, 1, 2]], ids=["alone", "batch"])
 @pytest.mark.parametrize("name", AWKWARD)
 def test_awkward_network_keeps_its_logits_gradient_and_hessian(name: str, rows: list[int]) -> None:
     network = AWKWARD[name]()
-    if name in BATCH_STATISTICS and len(rows) > 1:
-        pytest.skip("its images are not independent: there is no Hessian of one image")
     inputs, targets = networks.images(3, 3, 6, 5)[rows], TARGETS[rows]
     before = {k: v.clone() for k, v in network.state_dict().items()}
     prepared = prepare(network, inputs)

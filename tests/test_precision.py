@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from caso.precision import without_tf32
+from caso.precision import full_precision
 
 SWITCHES = torch.backends.cudnn, torch.backends.cuda.matmul
 
@@ -26,18 +26,18 @@ def on() -> Iterator[None]:
 
 @pytest.mark.usefixtures("on")
 def test_tf32_is_off_within_and_comes_back() -> None:
-    with without_tf32(torch.device("cuda")):
+    with full_precision(torch.device("cuda")):
         assert found() == [False, False]
-        with without_tf32(torch.device("cuda")):
+        with full_precision(torch.device("cuda")):
             pass
         assert found() == [False, False]
     assert found() == [True, True]
-    with pytest.raises(ValueError, match="within"), without_tf32(torch.device("cuda")):
+    with pytest.raises(ValueError, match="within"), full_precision(torch.device("cuda")):
         raise ValueError("within")
     assert found() == [True, True]
 
 
 @pytest.mark.usefixtures("on")
 def test_the_processor_has_no_switch() -> None:
-    with without_tf32(torch.device("cpu")):
+    with full_precision(torch.device("cpu")):
         assert found() == [True, True]

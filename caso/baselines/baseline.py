@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from caso.memory import Chunks, is_out_of_memory
 from caso.network import evaluation_copy, fingerprint
-from caso.precision import without_tf32
+from caso.network.outputs import Logits, as_logits, find_outputs
+from caso.precision import full_precision
 
 
 @dataclass(kw_only=True, eq=False)
@@ -60,7 +61,7 @@ class Baseline:
         """
         if inputs.dim() != 4 or not len(inputs) or not inputs.is_floating_point():
             raise ValueError(f"inputs of shape {tuple(inputs.shape)}, {inputs.dtype}: must be floats [B, C, H, W]")
-        with torch.inference_mode(False), torch.enable_grad(), without_tf32(inputs.device):
+        with torch.inference_mode(False), torch.enable_grad(), full_precision(inputs.device):
             # A copy: what was made in inference mode cannot enter autograd.
             images = inputs.detach().clone().to(torch.promote_types(inputs.dtype, torch.float32))
             network = self._ready(images)
@@ -72,7 +73,11 @@ class Baseline:
         known = (*fingerprint(self.model), images.dtype, images.device, images.shape[1:])
         if known != self._seen:
             self._chunks = Chunks(self.batch_size or (64 if images.device.type == "cuda" else 8))
-            self._network = self._prepared(evaluation_copy(self.model, images.dtype), images[:1])
+            network = evaluation_copy(self.model, images.dtype)
+            outputs = find_outputs(network, images)
+            if not isinstance(self.model, Logits):  # whoever wrapped it has said what was found
+                outputs.log()
+            self._network = self._prepared(as_logits(network, outputs), images[:1])
             self._copies = self._chunks.size or 1
             self._seen = known
         return self._network
@@ -108,8 +113,6 @@ def _targets(network: nn.Module, images: Tensor, target: int | Tensor | None, ch
     batch = len(images)
     with torch.no_grad():
         logits = torch.cat(chunks.map(lambda rows: network(images[rows]), batch if target is None else 1))
-    if logits.dim() != 2:
-        raise ValueError(f"model: output of shape {tuple(logits.shape)}: must be logits [B, K]")
     if target is None:
         return logits.argmax(1)
     given = torch.as_tensor(target, device=images.device)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from caso.metrics.case import Case
-from caso.precision import without_tf32
+from caso.precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Metric:
         for need in self.needs:
             if getattr(case, need) is None:
                 raise ValueError(f"{self.name}: needs the case's {need}, which is None")
-        with without_tf32(case.images.device):
+        with full_precision(case.images.device):
             found = self._score(case)
         keep = case.finite.to(found.values.device)
         values = torch.where(keep, found.values.double(), torch.nan)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from caso.network.capture import capture, differentiable_kernels
 from caso.network.functional import NotCapturableError
 from caso.network.linearity import Agreement, linearity
+from caso.network.outputs import Outputs, as_logits, find_outputs
 
 __all__ = ["Prepared", "as_it_is", "evaluation_copy", "fingerprint", "prepare"]
 
@@ -31,7 +32,7 @@ class Prepared:
         piecewise_linear: True or False only where that is certain from the graph's operations, None where it is open.
         evidence: one phrase that says why.
         channels_last: the memory layout in which `module` is fastest.
-        classes: `K`, where it is known without running the network.
+        outputs: what was found of the logits; None where nobody looked.
         agreement: what tests on images said where it is open.
     """
 
@@ -40,7 +41,7 @@ class Prepared:
     piecewise_linear: bool | None
     evidence: str
     channels_last: bool = False
-    classes: int | None = None
+    outputs: Outputs | None = None
     agreement: Agreement = field(default_factory=Agreement)
 
     @property
@@ -90,6 +91,29 @@ def _quantised(model: nn.Module) -> str | None:
     return None
 
 
+def _refuse(model: nn.Module) -> None:
+    """Raise a TypeError where a model has no derivatives, or no Python modules, in one line."""
+    if quantised := _quantised(model):
+        raise TypeError(
+            f"model: {type(model).__name__} is quantised ({quantised}), and has no derivatives; explain the network "
+            "before its quantisation"
+        )
+    scripted = next((m for m in model.modules() if isinstance(m, torch.jit.ScriptModule)), None)
+    if scripted is not None:
+        raise TypeError(
+            f"model: {type(model).__name__} {'is' if scripted is model else 'holds'} TorchScript, which cannot be "
+            "explained; give the module that was scripted or traced"
+        )
+
+
+def _use_originals(model: nn.Module, memo: dict[int, object]) -> None:
+    """Let a copy hold the originals of modules that `torch.compile` wrapped: its kernels have no second derivative."""
+    for module in reversed(list(model.modules())):  # inner ones first
+        original = getattr(module, "_orig_mod", None)
+        if isinstance(original, nn.Module):
+            memo[id(module)] = copy.deepcopy(original, memo)
+
+
 def evaluation_copy(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Copy a model's structure, sharing its parameters' memory, into evaluation mode and without weight gradients.
 
@@ -97,17 +121,14 @@ def evaluation_copy(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     dtype is not `dtype`.
 
     Raises:
-        TypeError: the model is quantised, or cannot be copied.
+        TypeError: the model is quantised or TorchScript, or cannot be copied.
     """
-    if quantised := _quantised(model):
-        raise TypeError(
-            f"model: {type(model).__name__} is quantised ({quantised}), and has no derivatives; explain the network "
-            "before its quantisation"
-        )
+    _refuse(model)
     memo: dict[int, object] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()}
     # Buffers are copied: some modules write to them even in evaluation mode.
     memo |= {id(b): b.detach().clone() for b in model.buffers()}
     try:
+        _use_originals(model, memo)
         duplicate = copy.deepcopy(model, memo)
     except Exception as error:
         raise TypeError(f"model: {type(model).__name__} cannot be copied ({error})") from error
@@ -124,18 +145,21 @@ def prepare(model: nn.Module, inputs: Tensor) -> Prepared:
 
     Args:
         model: the classifier; comes back unchanged.
-        inputs: pixels `[B, ...]`; only shape (without B), dtype and device matter.
+        inputs: pixels `[B, ...]`; the first one is looked at, beside shape (without B), dtype and device.
 
     Returns:
         the network, with what was found out about it.
+
+    Raises:
+        NotLogitsError: its outputs are no logits that could be explained; see `caso.network.outputs`.
     """
-    duplicate = evaluation_copy(model, inputs.dtype)
+    network, outputs = _of_logits(model, inputs)
     try:
-        module, channels_last, classes = capture(duplicate, inputs)
+        module, channels_last = capture(network, inputs)
     except NotCapturableError as error:
         _log.info("%s runs as it is: %s", type(model).__name__, error)
-        return Prepared(duplicate, False, None, f"not captured as a graph: {error}")
-    return Prepared(module, True, *linearity(module.graph), channels_last, classes)
+        return Prepared(network, False, None, f"not captured as a graph: {error}", outputs=outputs)
+    return Prepared(module, True, *linearity(module.graph), channels_last, outputs)
 
 
 def as_it_is(model: nn.Module, inputs: Tensor) -> Prepared:
@@ -143,6 +167,17 @@ def as_it_is(model: nn.Module, inputs: Tensor) -> Prepared:
 
     Args:
         model: the classifier; comes back unchanged.
-        inputs: pixels `[B, ...]`; only the dtype matters.
+        inputs: pixels `[B, ...]`; the first one is looked at.
+
+    Raises:
+        NotLogitsError: see `prepare`.
     """
-    return Prepared(evaluation_copy(model, inputs.dtype), False, None, "not captured")
+    network, outputs = _of_logits(model, inputs)
+    return Prepared(network, False, None, "not captured", outputs=outputs)
+
+
+def _of_logits(model: nn.Module, inputs: Tensor) -> tuple[nn.Module, Outputs]:
+    """A copy that gives logits `[B, K]`, with what was found of them."""
+    duplicate = evaluation_copy(model, inputs.dtype)
+    outputs = find_outputs(duplicate, inputs)
+    return as_logits(duplicate, outputs), outputs

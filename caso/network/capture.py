@@ -89,7 +89,7 @@ def pays_channels_last(module: nn.Module, inputs: Tensor) -> bool:
     return inputs.dim() == 4 and inputs.device.type == "cpu" and convolutions > 2
 
 
-def capture(module: nn.Module, inputs: Tensor) -> tuple[fx.GraphModule, bool, int]:
+def capture(module: nn.Module, inputs: Tensor) -> tuple[fx.GraphModule, bool]:
     """Capture an evaluation-mode module as a functional graph with batch normalisation folded.
 
     Args:
@@ -97,7 +97,7 @@ def capture(module: nn.Module, inputs: Tensor) -> tuple[fx.GraphModule, bool, in
         inputs: only shape (without B), dtype and device matter.
 
     Returns:
-        the graph, whether it is laid out for channels_last inputs, and the number of classes.
+        the graph, and whether it is laid out for channels_last inputs.
 
     Raises:
         NotCapturableError: with the reason.
@@ -136,4 +136,4 @@ def capture(module: nn.Module, inputs: Tensor) -> tuple[fx.GraphModule, bool, in
     traced.graph.eliminate_dead_code()
     traced.delete_all_unused_submodules()
     traced.recompile()
-    return traced, channels_last, int(value.shape[1])
+    return traced, channels_last

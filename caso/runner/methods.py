@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from caso.baselines import BASELINES, make_baseline
 from caso.objective import sparsity
-from caso.precision import without_tf32
+from caso.precision import full_precision
 from caso.runner.errors import ConfigError, choices
 from caso.runner.explaining import OWN, explain, figures, finish_maps, make_explainer
 
@@ -118,7 +118,7 @@ class _Other:
     def _explained(
         self, pixels: Tensor, target: int | list[int] | None, maps: Callable[[Tensor], Tensor], gradients: float
     ) -> list[Explained]:
-        with torch.no_grad(), without_tf32(pixels.device):
+        with torch.no_grad(), full_precision(pixels.device):
             probabilities = self._network(pixels).double().softmax(1)
         confidence, predicted = probabilities.max(1)
         targets = predicted if target is None else torch.as_tensor(target, device=pixels.device).expand(len(pixels))

@@ -12,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from caso.network.outputs import Outputs, as_logits
 from caso.runner.errors import describe, printable
 from caso.runner.explaining import constant_columns, halve_on_failure
+from caso.runner.fitting import check_classes, copy_for_evaluation, first_outputs
 from caso.runner.loading import Batch, Group
 from caso.runner.methods import Explained, Method, make_method
 from caso.runner.scoring import Scorer, make_metrics
@@ -37,7 +39,7 @@ class ExplainModule(pl.LightningModule):
     """Explain images by ``Trainer.predict``.
 
     Args:
-        network: From pixels to logits.
+        network: Any that takes pixels; its logits are found on the first image.
         cfg: The checked configuration.
         target: A class index for all images, or None for the predicted classes.
         by_label: Whether each image's own label is explained instead.
@@ -70,14 +72,30 @@ class ExplainModule(pl.LightningModule):
         self.sink = sink
         self.method: Method | None = None
         self.scorer: Scorer | None = None
+        self.outputs: Outputs | None = None
         self._constant = constant_columns(cfg, model_name)
         self._told_range = False
         self._told_curvature = False
 
     def on_predict_start(self) -> None:
         """Make the method and the metrics, with the network as it will run."""
-        self.method = make_method(self.cfg, self.network, self.images_ahead)
-        self.scorer = Scorer(make_metrics(self.cfg), self.network, self.method)
+        self._use(copy_for_evaluation(self.network, self.cfg))
+
+    def _use(self, network: nn.Module) -> None:
+        if self.outputs is not None:
+            network = as_logits(network, self.outputs)
+        self._explained = network
+        self.method = make_method(self.cfg, network, self.images_ahead)
+        self.scorer = Scorer(make_metrics(self.cfg), network, self.method)
+
+    def _find_outputs(self, pixels: Tensor) -> None:
+        """See on the first images what the network returns, before any is explained."""
+        self.outputs = first_outputs(self._explained, pixels, self.cfg)
+        if self.outputs is not None:
+            check_classes(self.outputs, self.class_names, self.target, self.cfg)
+            self.outputs.log()
+            if not self.outputs.plain:
+                self._use(self._explained)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
         """Explain a batch; returns nothing, so that memory does not grow with the data set."""
@@ -93,6 +111,8 @@ class ExplainModule(pl.LightningModule):
 
     def _explain_group(self, group: Group) -> None:
         self._check_range(group.pixels)
+        if self.outputs is None:
+            self._find_outputs(group.pixels)
         # The first batch's time is not that of capturing the network. What fails here fails again for each image.
         assert self.method is not None
         with contextlib.suppress(Exception):

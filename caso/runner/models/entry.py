@@ -2,15 +2,17 @@
 
 The contract. ``function`` takes no arguments and returns a tuple of three:
 
-1. the network, a ``torch.nn.Module`` that maps pixels ``[B, C, H, W]``, floats in [0, 1], to logits ``[B, K]``. It
-   normalises its input itself, so that maps are with respect to pixels: for example ``nn.Sequential(Normalize(mean,
-   std), net)`` with ``Normalize`` of ``caso.runner.models``. It is explained in eval mode.
+1. the network, a ``torch.nn.Module`` that maps pixels ``[B, C, H, W]``, floats in [0, 1], to logits ``[B, K]``, or to
+   what holds them (see ``caso.network.outputs``). It normalises its input itself, so that maps are with respect to
+   pixels: for example ``nn.Sequential(Normalize(mean, std), net)`` with ``Normalize`` of ``caso.runner.models``. It is
+   explained in eval mode.
 2. the preprocessing, a function from a ``PIL.Image.Image`` of mode RGB to a float tensor ``[C, H, W]`` in [0, 1]:
    geometry and channels only (resize, crop, grey), no normalisation. Arrays (.npy, TIFF files of many bands) come as
    float tensors ``[C, H, W]`` in [0, 1] instead. None keeps every image at its own size. Where several processes read
    images, the function is pickled: define it at the top of a module. ``ResizeAndCrop``, ``to_pixels`` and ``to_grey``
    of ``caso.runner.models`` serve, and take both kinds.
-3. the class names, a list of K strings in the order of the logits; or None, and classes are then shown by index.
+3. the class names, a list of K strings in the order of the logits (two for one logit); or None, and classes are then
+   shown by index.
 
 The current directory is importable. This is the one place where a string of the configuration names code that runs; the
 log says which file was imported.

@@ -1,0 +1,79 @@
+"""Arguments, checked: each mistake is a ValueError that names the argument, what came and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+Target = int | Sequence[int] | Tensor | None
+
+
+def require(condition: bool, name: str, value: object, allowed: str) -> None:
+    """Raise a ValueError that names the argument, its value and what is allowed, unless `condition` holds."""
+    if not condition:
+        raise ValueError(f"{name}={value!r}: must be {allowed}")
+
+
+def require_number(name: str, value: object) -> None:
+    """Raise a ValueError unless `value` is a number; True and False are none."""
+    require(isinstance(value, int | float) and not isinstance(value, bool), name, value, "a number")
+
+
+def require_whole(name: str, value: object) -> None:
+    """Raise a ValueError unless `value` is a whole number; True and False are none."""
+    require(isinstance(value, int) and not isinstance(value, bool), name, value, "a whole number")
+
+
+def _tensor(values: object, name: str, allowed: str, dtype: torch.dtype | None = None) -> Tensor:
+    try:
+        require(torch.as_tensor(values).dtype != torch.bool, name, values, allowed)
+        return torch.as_tensor(values, dtype=dtype)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name}={values!r}: must be {allowed}") from error
+
+
+def checked_images(inputs: object) -> Tensor:
+    """Images `[B, ...]` in the dtype and memory in which they are explained: a copy, in float32 or float64.
+
+    Raises:
+        ValueError: they are no batch of floats.
+    """
+    if not isinstance(inputs, Tensor):
+        raise ValueError(f"inputs of type {type(inputs).__name__}: must be a tensor of floats [B, ...]")
+    if not inputs.is_floating_point():
+        hint = ", as inputs / 255" if inputs.dtype == torch.uint8 else ""
+        raise ValueError(f"inputs of {inputs.dtype}: must be floats{hint}")
+    if inputs.dim() < 2 or not inputs.numel():
+        raise ValueError(f"inputs of shape {list(inputs.shape)}: must be a batch [B, ...] of B >= 1")
+    # A copy: what Lightning hands over in inference mode cannot enter autograd.
+    return inputs.detach().clone().to(torch.promote_types(inputs.dtype, torch.float32))
+
+
+def checked_targets(target: Target, batch: int, device: torch.device) -> Tensor:
+    """The class of each image `[B]`; -1 for the predicted one.
+
+    Raises:
+        ValueError: there is neither one for all nor one for each, or they are no class indices.
+    """
+    if target is None:
+        return torch.full((batch,), -1, dtype=torch.long, device=device)
+    given = _tensor(target, "target", "None, a class index, or one for each image").to(device)
+    whole = not given.is_floating_point() and not given.is_complex()
+    fits = whole and given.dim() <= 1 and given.numel() in (1, batch)
+    require(fits, "target", target, f"None, a class index, or {batch} of them")
+    require(bool((given >= 0).all()), "target", target, "class indices >= 0")
+    return given.long().flatten().expand(batch).clone()
+
+
+def checked_lambda1s(lambda1s: Sequence[float] | Tensor) -> Tensor:
+    """Values of lambda1 in float64, ascending.
+
+    Raises:
+        ValueError: they are no list of numbers >= 0.
+    """
+    values = _tensor(lambda1s, "lambda1s", "a list of numbers >= 0", torch.float64)
+    fine = values.dim() == 1 and len(values) > 0 and bool(((values >= 0) & torch.isfinite(values)).all())
+    require(fine, "lambda1s", lambda1s, "a list of numbers >= 0, at least one")
+    return values.sort().values
