@@ -1,7 +1,7 @@
 """Second-order, sparse, certified explanations of image classifiers."""
 
 from caso.explainers import CAFO, CASO
-from caso.explanation import Explanation, PathExplanation
+from caso.results import Explanation, PathExplanation
 
 __all__ = ["CAFO", "CASO", "Explanation", "PathExplanation", "__version__"]
 

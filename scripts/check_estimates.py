@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 import caso
 from caso.curvature import QuadraticModel, hessian
-from caso.explanation import PathExplanation
+from caso.results import PathExplanation
 from caso.solvers import SOLVERS, Options
 from caso.solvers.solution import Solution
 

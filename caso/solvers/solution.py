@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,11 @@ STOPPED = "stopped"
 """The solver's iterations ran out before the tolerance was reached."""
 NOT_FINITE = "not_finite"
 """The network gave NaN or infinity for this image: there is no map, only zeros."""
+
+
+_ALONG = ("maps", "lambda1", "lambda2_effective", "kkt_residual", "floor")
+"""What has an entry for each value of lambda1, `[B, L, ...]`."""
+_LISTED = ("status", "certificate")
 
 
 @dataclass
@@ -68,26 +74,31 @@ class Solution:
     @staticmethod
     def beside(solutions: Sequence[Solution]) -> Solution:
         """Put solutions of the same images at one value of lambda1 each side by side, as a path."""
+        if len(solutions) == 1:
+            return solutions[0]
+        first = solutions[0]
+        images = range(len(first.lambda1))
+        joined: dict[str, Any] = {name: torch.cat([getattr(s, name) for s in solutions], 1) for name in _ALONG}
+        for name in _LISTED:
+            joined[name] = [[entry for s in solutions for entry in getattr(s, name)[image]] for image in images]
+        joined["hvps"] = torch.stack([s.hvps for s in solutions]).sum(0)
+        return Solution(**joined, lambda_max=first.lambda_max, lambda_max_error=first.lambda_max_error)
 
-        def along(name: str) -> Tensor:
-            return torch.cat([getattr(s, name) for s in solutions], 1)
+    @staticmethod
+    def below(solutions: Sequence[Solution]) -> Solution:
+        """Put solutions of other images, at as many values of lambda1, behind one another."""
+        joined: dict[str, Any] = {}
+        for one in fields(Solution):
+            values = [getattr(solution, one.name) for solution in solutions]
+            tensors = isinstance(values[0], Tensor)
+            joined[one.name] = torch.cat(values) if tensors else [entry for value in values for entry in value]
+        return Solution(**joined)
 
-        def listed(name: str) -> list[list[str]]:
-            images = zip(*(getattr(s, name) for s in solutions), strict=True)
-            return [[entry for part in image for entry in part] for image in images]
-
-        return Solution(
-            maps=along("maps"),
-            lambda1=along("lambda1"),
-            lambda2_effective=along("lambda2_effective"),
-            lambda_max=solutions[0].lambda_max,
-            lambda_max_error=solutions[0].lambda_max_error,
-            kkt_residual=along("kkt_residual"),
-            floor=along("floor"),
-            hvps=torch.stack([s.hvps for s in solutions]).sum(0),
-            status=listed("status"),
-            certificate=listed("certificate"),
-        )
+    def column(self, index: int) -> Solution:
+        """The solution at one value of lambda1."""
+        part: dict[str, Any] = {name: getattr(self, name)[:, index : index + 1] for name in _ALONG}
+        part |= {name: [entry[index : index + 1] for entry in getattr(self, name)] for name in _LISTED}
+        return replace(self, **part)
 
     def mark(self, index: Tensor, status: str) -> None:
         """Give all maps of the images `index` `[b]` one status."""

@@ -18,18 +18,15 @@ from caso.arguments import (
     require_number,
     require_whole,
 )
-from caso.captum import CaptumInterface
 from caso.curvature import QuadraticModel
-from caso.explanation import Explanation, PathExplanation
-from caso.linalg import norms
+from caso.explainers.captum import CaptumInterface
 from caso.memory import Chunks
 from caso.network import Prepared
 from caso.network.outputs import Logits, Outputs
-from caso.objective import sparsity
 from caso.precision import full_precision
+from caso.results import Curvature, Explanation, PathExplanation, Prediction
 from caso.smoothing import noisy_copies, smoothed
 from caso.solvers import DEFAULTS, SOLVERS, Options, Solution, solve_at_sparsity
-from caso.solvers.certificate import error_bound
 
 
 @contextmanager
@@ -37,6 +34,13 @@ def _differentiable(device: torch.device) -> Iterator[None]:
     """Within, autograd is on, and TF32 and autocast are off."""
     with torch.inference_mode(False), torch.enable_grad(), full_precision(device):
         yield
+
+
+def _check_types(numbers: dict[str, float], counts: dict[str, int]) -> None:
+    for name, count in counts.items():
+        require_whole(name, count)
+    for name, number in numbers.items():
+        require_number(name, number)
 
 
 class Explainer(CaptumInterface):
@@ -65,13 +69,9 @@ class Explainer(CaptumInterface):
         """Check the arguments; the model is first run when something is explained."""
         if not isinstance(model, nn.Module):
             raise TypeError(f"model: must be a torch.nn.Module, not {type(model).__name__}")
+        numbers = {"lambda1": lambda1, "lambda2": lambda2, "stddev": stddev, "lr": lr, "tol": tol}
         counts = {"n_samples": n_samples, "n_iter": n_iter, "seed": seed, "images_ahead": images_ahead}
-        for name, count in counts.items():
-            require_whole(name, count)
-        for name, number in (("lambda1", lambda1), ("lambda2", lambda2), ("stddev", stddev), ("lr", lr), ("tol", tol)):
-            require_number(name, number)
-        if batch_size is not None:
-            require_whole("batch_size", batch_size)
+        _check_types(numbers, counts | ({} if batch_size is None else {"batch_size": batch_size}))
         require(isinstance(smooth, bool), "smooth", smooth, "True or False")
         require(0 <= lambda1 < math.inf, "lambda1", lambda1, "a number >= 0")
         require(0 < lambda2 < math.inf, "lambda2", lambda2, "a number > 0")
@@ -192,7 +192,15 @@ class Explainer(CaptumInterface):
             if not isinstance(self.model, Logits):  # whoever wrapped it has said so
                 network.outputs.log()
 
-    def _curvature(self) -> tuple[str, bool | None, str]:
+    def _curvature(self) -> Curvature:
+        """Which Hessian is used, with what was found of the network's outputs as further evidence."""
+        operator, exact, evidence = self._operator()
+        if self._network is not None and self._network.outputs is not None:
+            evidence = "; ".join((evidence, *self._network.outputs.notes, *self._network.outputs.warnings))
+        return Curvature(operator, exact, evidence)
+
+    def _operator(self) -> tuple[str, bool | None, str]:
+        """The curvature operator, whether it certainly is the network's Hessian, and the evidence."""
         raise NotImplementedError
 
     def _explained(self, inputs: Tensor, target: Target, work: Callable[[QuadraticModel], Solution]) -> PathExplanation:
@@ -217,35 +225,5 @@ class Explainer(CaptumInterface):
         else:
             model = self._quadratic_model(images, target)
             logits = model.logits
-        solution = work(model)
-        maps = solution.maps.view(*solution.maps.shape[:2], *images.shape[1:])
-        probabilities = torch.softmax(logits.double(), -1)
-        confidence, predicted = probabilities.max(-1)
-        explained = torch.where(target < 0, predicted, target)
-        curvature, exact, evidence = self._curvature()
-        if self._network is not None and self._network.outputs is not None:
-            evidence = "; ".join((evidence, *self._network.outputs.notes, *self._network.outputs.warnings))
-        bound = error_bound(solution.kkt_residual, solution.floor, norms(model.gradient.flatten(1)), self.lambda2)
-        return PathExplanation(
-            maps=maps,
-            target=explained,
-            predicted=predicted,
-            confidence=confidence,
-            target_confidence=probabilities.gather(1, explained[:, None])[:, 0],
-            probabilities=probabilities,
-            lambda1=solution.lambda1,
-            lambda2_effective=solution.lambda2_effective,
-            lambda_max=solution.lambda_max,
-            lambda_max_error=solution.lambda_max_error,
-            sparsity=sparsity(maps.flatten(0, 1)).view(maps.shape[:2]),
-            kkt_residual=solution.kkt_residual,
-            error_bound=bound,
-            floor=solution.floor,
-            hvps=solution.hvps,
-            status=solution.status,
-            certificate=solution.certificate,
-            curvature=curvature,
-            curvature_exact=exact,
-            evidence=evidence,
-            solver=self.solver,
-        )
+        prediction, gradient = Prediction.of(logits, target), model.gradient
+        return PathExplanation.of(gradient, prediction, work(model), self._curvature(), self.lambda2, self.solver)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from caso.arguments import Target
-from caso.explanation import Explanation
+from caso.results import Explanation
 
 
 class CaptumInterface:
