@@ -30,15 +30,15 @@ def test_a_sweep_ends_with_one_table(cli: Cli) -> None:
 
 
 def test_a_failing_job_is_told_at_once_listed_and_the_sweep_goes_on(cli: Cli) -> None:
-    ended = cli("-m", *TINY, "dataset.names=[moon]", "lambda1=1e-4,-1,1e-3")
+    ended = cli("-m", *TINY, "dataset.names=[moon]", "target=0,99,1")
     assert ended.code == 1
     lines = [line for line in ended.err.splitlines() if "failed" in line]
-    assert lines == ["job 1 failed: lambda1=-1: must be finite, at least 0"]
+    assert lines == ["job 1 failed: target=99: a class index goes from 0 to 3"]
     assert ended.err.index("job 1 failed") < ended.err.index("#2")
     assert "Traceback" not in ended.out + ended.err
     jobs = pd.read_csv(ended.directory / "sweep.csv")
     assert jobs["status"].tolist() == ["finished", "failed", "finished"]
-    assert "lambda1=-1" in jobs.loc[1, "message"]
+    assert "target=99" in jobs.loc[1, "message"]
     assert "failed" in ended.out
 
 
