@@ -13,7 +13,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from caso.runner.commandline import arrange, check_choices, given_twice, is_sweep, overrides_to_check, tidy
+from caso.runner.commandline import arrange, check_choices, check_mode, given_twice, is_sweep, overrides_to_check, tidy
 from caso.runner.errors import ConfigError, describe, hydra_line, printable
 from caso.runner.processes import (
     MISTAKE,
@@ -56,6 +56,7 @@ def main(config_dir: Path) -> int:
     leads = outside is None or outside.leads
     try:
         sys.argv[1:] = tidy(sys.argv[1:])
+        check_mode(sys.argv[1:])
         check_choices(sys.argv[1:], known_choices(config_dir))
         notes = given_twice(sys.argv[1:])
         sys.argv[1:] = arrange(sys.argv[1:], outside, meeting)

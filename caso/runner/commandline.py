@@ -40,7 +40,7 @@ def tidy(arguments: Sequence[str]) -> list[str]:
     for override in () if completes else overrides:
         if override.startswith("~") and not override.startswith("~hydra"):
             raise UsageError(f"{override}: nothing can be deleted; leave a key out, and it has its default")
-        if "=" not in override:
+        if "=" not in override and not override.startswith("~"):
             raise UsageError(f"{override}: must be KEY=VALUE, as lambda1=1e-4; --help lists groups and keys")
     return [*flags[:1], *left, *(argument for argument in rest if argument not in left)]
 
@@ -59,6 +59,26 @@ def check_choices(arguments: Sequence[str], groups: Mapping[str, Sequence[str]])
         group, _, value = argument.lstrip("+").partition("=")
         if group in groups and value.strip("'\"").startswith(("[", "{")):
             raise ConfigError(group, value, choose(group, groups[group]))
+
+
+def check_mode(arguments: Sequence[str]) -> None:
+    """Refuse settings of a sweep without one, and of a single run in a sweep. What is resumed knows its own kind.
+
+    Args:
+        arguments: Without the program's name.
+
+    Raises:
+        UsageError: Naming the setting.
+    """
+    if any(argument.startswith("resume=") for argument in arguments):
+        return
+    sweep = is_sweep(arguments)
+    for argument in arguments:
+        plain = argument.lstrip("+")
+        if sweep and plain.startswith("hydra.run.dir="):
+            raise UsageError(f"{argument}: has no effect with -m; hydra.sweep.dir=DIRECTORY says where a sweep goes")
+        if not sweep and plain.startswith((*_LAUNCHER, "hydra.sweep.", "hydra.sweeper.", "hydra/sweeper=")):
+            raise UsageError(f"{argument}: has no effect without -m, which makes the command a sweep")
 
 
 def given_twice(arguments: Sequence[str]) -> list[str]:

@@ -23,6 +23,8 @@ MEANS: dict[str, dict[str, str]] = {
 Choice = Mapping[str, tuple[str, ...]]
 """Settings, and the values of each of which one must hold."""
 
+_ROOT = ("the root key's",)
+"""Of an option of the explainer: not given itself."""
 _OWN: Choice = {"explainer": (*OWN, "smooth_caso")}
 _ITERATIVE: Choice = {**_OWN, "solver": ("proximal", "sgd", "adam", "lbfgs")}
 _PATH: Choice = {**_OWN, "regularization": ("path",)}
@@ -38,9 +40,9 @@ READ_WITH: dict[str, tuple[Choice, ...]] = {
     "smooth": (_OWN,),
     "n_samples": (
         {**_OWN, "smooth": ("true",)},
-        {"explainer": ("smoothgrad",), "explainer.n_samples": ("${n_samples}",)},
+        {"explainer": ("smoothgrad",), "explainer.n_samples": _ROOT},
     ),
-    "stddev": ({**_OWN, "smooth": ("true",)}, {"explainer": ("smoothgrad",), "explainer.stddev": ("${stddev}",)}),
+    "stddev": ({**_OWN, "smooth": ("true",)}, {"explainer": ("smoothgrad",), "explainer.stddev": _ROOT}),
     "tol": (_OWN,),
     "n_iter": (_ITERATIVE,),
     "lr": (_ITERATIVE,),
@@ -106,22 +108,22 @@ def without_effect(cfg: Any, typed: Mapping[str, str]) -> dict[str, ConfigError]
     found = {}
     for key, value in typed.items():
         meant = MEANS.get(settings["explainer"], {}).get(key)
-        given = settings[f"{key} typed"] if meant else ""
+        given = settings.get(f"{key} typed", value)
         if meant and given != meant:
             why = f"contradicts explainer={settings['explainer']}, which means {key}={meant}; leave one of them out"
             found[key] = ConfigError(key, value, why)
-        elif NEUTRAL.get(key) != value and (reason := _reason(key, cfg, settings)):
+        elif NEUTRAL.get(key) != given and (reason := _reason(key, cfg, settings)):
             found[key] = ConfigError(key, value, reason)
     return found
 
 
-def needs(key: str) -> str:
-    """Say what a key of :data:`READ_WITH` needs: ``smooth=true, or explainer=smoothgrad``."""
-    return ", or ".join(_as_text(choice) for choice in READ_WITH[key])
-
-
-def _as_text(choice: Choice) -> str:
-    return " and ".join(f"{name}={choices(values)}" for name, values in choice.items())
+def needs(alternatives: Iterable[Choice]) -> str:
+    """Say in words what one of several choices asks for: ``smooth=true, or explainer=smoothgrad``."""
+    texts = [
+        " and ".join(f"{name}={choices(values)}" for name, values in choice.items() if values != _ROOT)
+        for choice in alternatives
+    ]
+    return ", or ".join(text for text in texts if text)
 
 
 def _reason(key: str, cfg: Any, settings: Mapping[str, str]) -> str:
@@ -145,7 +147,7 @@ def _reason(key: str, cfg: Any, settings: Mapping[str, str]) -> str:
         return ""
     nearest = min(failing, key=len)
     now = " and ".join(f"{name}={settings[name]}" for name in nearest)
-    return one_line(f"has no effect with {now}; it needs {', or '.join(map(_as_text, failing))}")
+    return one_line(f"has no effect with {now}; it needs {needs(failing)}")
 
 
 def _with_parents(key: str) -> list[str]:
@@ -172,5 +174,11 @@ def _settings(cfg: Any) -> dict[str, str]:
         "image": "null" if cfg.image is None else str(cfg.image),
         "experiment": "null" if cfg.experiment is None else "NAME",
         "size": str(cfg.size.name),
-        **{f"explainer.{key}": str(options.get(key)) for key in ("n_samples", "stddev")},
+        **{f"explainer.{key}": _given(options, key) for key in ("n_samples", "stddev")},
     }
+
+
+def _given(options: Mapping[Any, Any], key: str) -> str:
+    """An option of the explainer; where it is the root key's, or there is none, that it is not given."""
+    value = options.get(key)
+    return _ROOT[0] if value in (None, f"${{{key}}}") else str(value)

@@ -105,8 +105,8 @@ def hydra_line(
     text = _chain(error)
     if wrong := _wrong_choice(groups, overrides):
         return wrong
-    if found := re.search(r"An item is already at '([^']+)'", text):
-        return f"{found[1]}: the configuration has this key; write it without +"
+    if found := re.search(r"An item is already at '([^']+)'|Multiple values for (\w+)\.", text):
+        return f"+{found[1] or found[2]}: the configuration has this key; write it without +"
     if found := re.search(r"Could not (?:override|append to config)[^']*'([^']+)'", text):
         return _unknown_key(found[1], keys)
     if found := re.search(r"Could not find '([^']+)'", text):
@@ -132,6 +132,8 @@ def hydra_line(
         )
     if found := re.search(r"You must specify '([^']+)'", text):
         return f"{found[1]}: must be given"
+    if text.startswith("Only one of --run"):
+        return "-m and --cfg: one at a time; --cfg job prints what a single job would run"
     if "Sweep parameters" in text or "--multirun" in text or "sweep overrides" in text.lower():
         return one_line(f"{text.splitlines()[0].rstrip('.')}; several values need the flag -m (--multirun)")
     return one_line(text.splitlines()[0] if text else type(error).__name__)

@@ -1,7 +1,6 @@
 """Jobs checked before anything runs: the values of one, and all jobs of a sweep before the first of them."""
 
 import shlex
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -15,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from caso.runner.checks import check
 from caso.runner.effects import typed_keys, without_effect
-from caso.runner.errors import ConfigError
+from caso.runner.errors import ConfigError, UsageError
 from caso.runner.loggers import check_logger
 from caso.runner.methods import use_explainer
 from caso.runner.scoring import make_metrics
@@ -128,6 +127,10 @@ def _jobs(overrides: Sequence[Override], config_dir: Path) -> list[list[tuple[st
     values: dict[str, list[str]] = {}
     for one in overrides:  # of a key given twice, the last counts, as in Hydra
         key = one.get_key_element()
+        if one.is_sweep_override() and not one.is_discrete_sweep():
+            raise UsageError(
+                f"{one.input_line}: has no list of values; give them, as {key}=1,2, or as {key}=range(1,3)"
+            )
         swept = [f"{key}={value}" for value in one.sweep_string_iterator()] if one.is_discrete_sweep() else []
         values[key] = swept or [f"{key}={one.get_value_element_as_str()}"]
     groups = [key for key in values if (config_dir / key.lstrip("+").removesuffix(".name")).is_dir()]
@@ -141,17 +144,15 @@ def _jobs(overrides: Sequence[Override], config_dir: Path) -> list[list[tuple[st
 
 
 def _checked(jobs: Sequence[Job]) -> list[str]:
-    errors: dict[str, list[ConfigError]] = {}
-    times: Counter[str] = Counter()
+    unread: dict[str, list[ConfigError]] = {}
     for swept, cfg, typed in jobs:
-        times.update(typed)
         for key, error in without_effect(cfg, typed).items():
-            errors.setdefault(key, []).append(error)
+            unread.setdefault(key, []).append(error)
         _settled(cfg, swept)
-    for key, found in errors.items():
-        if len(found) == times[key]:
-            raise found[0]
-    return [f"{found[0]} (so in some of the jobs; the others read it)" for found in errors.values()]
+    for errors in unread.values():
+        if len(errors) == len(jobs):
+            raise errors[0]
+    return [f"{errors[0]} (in some of the jobs)" for errors in unread.values()]
 
 
 def _settled(cfg: DictConfig, swept: str) -> None:
