@@ -13,8 +13,9 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from caso.runner.commandline import arrange
+from caso.runner.commandline import arrange, check_choices, check_mode, given_twice, is_sweep, overrides_to_check, tidy
 from caso.runner.errors import ConfigError, describe, hydra_line, printable
+from caso.runner.known import known_choices, known_keys
 from caso.runner.processes import (
     MISTAKE,
     Meeting,
@@ -29,7 +30,6 @@ from caso.runner.schema import register
 log = logging.getLogger(__name__)
 
 _FULL = "HYDRA_FULL_ERROR"
-_MULTIRUN = {"-m", "--multirun", "hydra.mode=MULTIRUN"}
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LAUNCHERS = [
     "basic",
@@ -54,7 +54,12 @@ def main(config_dir: Path) -> int:
     full = os.environ.get(_FULL, "0") not in ("", "0")
     outside = from_outside()
     meeting = None if outside is None else Meeting(outside)
+    leads = outside is None or outside.leads
     try:
+        sys.argv[1:] = tidy(sys.argv[1:])
+        check_mode(sys.argv[1:])
+        check_choices(sys.argv[1:], known_choices(config_dir))
+        notes = given_twice(sys.argv[1:])
         sys.argv[1:] = arrange(sys.argv[1:], outside, meeting)
     except ConfigError as error:
         print(error, file=sys.stderr)
@@ -65,6 +70,7 @@ def main(config_dir: Path) -> int:
     os.environ[_FULL] = "1"
     try:
         with end_on_sigterm():
+            _say([*notes, *_check_jobs(config_dir)] if leads else [])
             run()
     except KeyboardInterrupt:
         print(f"interrupted; {_kept(status.begun())}", file=sys.stderr)
@@ -75,6 +81,9 @@ def main(config_dir: Path) -> int:
     except Exception as error:
         if full:
             raise
+        if isinstance(error, ConfigError):  # of a sweep's jobs, before the first one runs
+            print(error, file=sys.stderr)
+            return MISTAKE
         if type(error).__module__.split(".")[0] in ("joblib", "submitit"):
             return _launcher_failed(error)
         if isinstance(error, OSError) and error.errno is not None:  # not from jobs: Hydra cannot make the directory
@@ -90,30 +99,19 @@ def main(config_dir: Path) -> int:
     return status.code()
 
 
-def known_choices(config_dir: Path) -> dict[str, list[str]]:
-    """List the choices of each group."""
-    groups = [path for path in config_dir.iterdir() if path.is_dir()]
-    return {group.name: sorted(path.stem for path in group.glob("*.yaml")) for group in groups}
+def _check_jobs(config_dir: Path) -> list[str]:
+    """Check the jobs of a sweep, where the command line asks for one, and give what the user should know."""
+    overrides = overrides_to_check(sys.argv[1:])
+    if overrides is None:
+        return []
+    from caso.runner.jobs import check_sweep
+
+    return check_sweep(config_dir, overrides)
 
 
-def known_keys(config_dir: Path, overrides: Sequence[str]) -> list[str]:
-    """List the keys and groups of the configuration, with the groups that the command line chooses where they exist."""
-    from hydra import compose, initialize_config_dir
-
-    groups = known_choices(config_dir)
-    chosen = []
-    for override in overrides:
-        group, _, choice = override.partition("=")
-        if choice in groups.get(group, ()):
-            chosen.append(override)
-    with initialize_config_dir(str(config_dir.resolve()), version_base=None):
-        cfg = compose("config", overrides=chosen)
-    keys = list(groups)
-    for key, value in cfg.items_ex(resolve=False):
-        keys.append(str(key))
-        if isinstance(value, DictConfig):
-            keys.extend(f"{key!s}.{name!s}" for name in value)
-    return sorted(set(keys))
+def _say(notes: Sequence[str]) -> None:
+    for note in notes:
+        print(note, file=sys.stderr)
 
 
 class _Status:
@@ -174,7 +172,7 @@ class _Status:
 
     def begun(self) -> Path | None:
         """Find the directory of the run or sweep that was begun; None where there is none yet."""
-        if self.sweep is None and _MULTIRUN & set(sys.argv[1:]):  # its jobs run in other processes
+        if self.sweep is None and is_sweep(sys.argv[1:]):  # its jobs run in other processes
             from caso.runner.sweep import SweepTable
 
             return SweepTable.directory
@@ -182,7 +180,7 @@ class _Status:
 
     def code(self) -> int:
         """Give the exit status; jobs of a sweep may have run in other processes, and left it in their directories."""
-        if self.exit_code == 0 and _MULTIRUN & set(sys.argv[1:]):
+        if self.exit_code == 0 and is_sweep(sys.argv[1:]):
             from caso.runner.sweep import SweepTable, any_failed
 
             return int(SweepTable.directory is not None and any_failed(SweepTable.directory))

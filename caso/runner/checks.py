@@ -11,6 +11,8 @@ from caso.runner.keys import check_keys
 FIRST_ORDER_SOLVERS = ("closed_form", "proximal", "sgd", "adam", "lbfgs")
 SECOND_ORDER_SOLVERS = ("krylov", "closed_form", "proximal", "sgd", "adam", "lbfgs")
 CURVATURES = ("auto", "gauss_newton", "double_backward", "closed_form")
+ORDERS = ("first", "second")
+REGULARIZATIONS = ("fixed", "path", "auto")
 PRECISIONS = ("32-true", "64-true")
 
 
@@ -41,6 +43,8 @@ def check(cfg: DictConfig) -> None:
     _number(cfg, "trainer.num_nodes", at_least=1)
     if cfg.resume is not None:
         raise ConfigError("resume", cfg.resume, "give it on the command line")
+    _one_of(cfg, "order.name", ORDERS)
+    _one_of(cfg, "regularization.name", REGULARIZATIONS)
     _one_of(cfg, "init", ("zero", "random"))
     _one_of(cfg, "curvature", CURVATURES)
     _one_of(cfg, "trainer.precision", PRECISIONS)
@@ -56,9 +60,12 @@ def check(cfg: DictConfig) -> None:
 
 def resolve_solver(cfg: DictConfig) -> str:
     """Name the solver that will run: the order's default where the configuration says auto."""
-    if cfg.solver.name == "auto":
-        return "closed_form" if cfg.order.name == "first" else "krylov"
-    return str(cfg.solver.name)
+    return default_solver(cfg.order.name) if cfg.solver.name == "auto" else str(cfg.solver.name)
+
+
+def default_solver(order: str) -> str:
+    """Name the solver that ``solver=auto`` means."""
+    return "closed_form" if order == "first" else "krylov"
 
 
 def _number(
@@ -116,13 +123,18 @@ def _check_solver(cfg: DictConfig) -> None:
             "with order=second it needs lambda1=0 and regularization=fixed; "
             "use krylov, proximal, sgd, adam or lbfgs for other values",
         )
+    if solver == "closed_form" and order == "second":
+        if cfg.smooth:
+            raise ConfigError("smooth", True, "must be false with solver=closed_form; solver=krylov averages, too")
+        if cfg.curvature not in ("auto", "closed_form"):
+            raise ConfigError("curvature", cfg.curvature, "must be auto or closed_form with solver=closed_form")
 
 
 def _check_regularization(cfg: DictConfig) -> None:
     name = cfg.regularization.name
     if name == "fixed":
         return
-    default = "closed_form" if cfg.order.name == "first" else "krylov"
+    default = default_solver(cfg.order.name)
     if resolve_solver(cfg) != default:
         raise ConfigError("solver", cfg.solver.name, f"with regularization={name} it must be auto or {default}")
     if name == "path":

@@ -12,6 +12,7 @@ _TYPES = {
     "bool": "true or false",
     "String": "text",
     "list": "a list, as [a,b]",
+    "ListConfig": "a list, as [a,b]",
 }
 
 
@@ -28,6 +29,18 @@ class ConfigError(Exception):
         """Compose the line."""
         super().__init__(one_line(f"{key}={_as_typed(value)}: {allowed}"))
         self.key = key
+
+
+class UsageError(ConfigError):
+    """A command line that cannot be read.
+
+    Args:
+        line: What is wrong, and what to type.
+    """
+
+    def __init__(self, line: str) -> None:
+        """Keep the line."""
+        Exception.__init__(self, one_line(line))
 
 
 def _as_typed(value: object) -> str:
@@ -62,9 +75,17 @@ def choices(names: Iterable[str]) -> str:
     return listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} or {listed[-1]}"
 
 
-def nearest(name: str, names: Sequence[str], n: int = 3) -> list[str]:
+def choose(group: str, allowed: Iterable[str], given: str = "") -> str:
+    """Say which choices a group has, and the nearest to what was given."""
+    listed = list(allowed)
+    close = nearest(given.lower(), listed, n=2, cutoff=0.7)
+    several = "; single ones by metrics=all 'metrics.names=[gini,insertion]'" if group == "metrics" else ""
+    return f"choose {choices(listed)}{several}" + (f"; did you mean {choices(close)}?" if close else "")
+
+
+def nearest(name: str, names: Sequence[str], n: int = 3, cutoff: float = 0.55) -> list[str]:
     """Find the names that look most like a misspelt one, best first."""
-    return difflib.get_close_matches(name, names, n=n, cutoff=0.55)
+    return difflib.get_close_matches(name, names, n=n, cutoff=cutoff)
 
 
 def hydra_line(
@@ -82,6 +103,10 @@ def hydra_line(
         The line, without a traceback's help.
     """
     text = _chain(error)
+    if wrong := _wrong_choice(groups, overrides):
+        return wrong
+    if found := re.search(r"An item is already at '([^']+)'|Multiple values for (\w+)\.", text):
+        return f"+{found[1] or found[2]}: the configuration has this key; write it without +"
     if found := re.search(r"Could not (?:override|append to config)[^']*'([^']+)'", text):
         return _unknown_key(found[1], keys)
     if found := re.search(r"Could not find '([^']+)'", text):
@@ -89,7 +114,9 @@ def hydra_line(
         return one_line(f"{group}={choice}: choose {choices(groups.get(group, ['another']))}")
     if found := re.search(r"full_key: (\S+)", text):
         key = found[1]
-        kind = re.search(r"could not be converted to (\w+)|not a valid (\w+)|Cannot assign \w+ to (\w+)", text)
+        kind = re.search(
+            r"could not be converted to (\w+)|not a valid (\w+)|is not a (ListConfig)|Cannot assign \w+ to (\w+)", text
+        )
         wanted = next((g for g in kind.groups() if g), "") if kind else ""
         if "is not in struct" in text or re.search(r"Key '[^']*' not in", text):
             return _unknown_key(key, keys)
@@ -105,6 +132,8 @@ def hydra_line(
         )
     if found := re.search(r"You must specify '([^']+)'", text):
         return f"{found[1]}: must be given"
+    if text.startswith("Only one of --run"):
+        return "-m and --cfg: one at a time; --cfg job prints what a single job would run"
     if "Sweep parameters" in text or "--multirun" in text or "sweep overrides" in text.lower():
         return one_line(f"{text.splitlines()[0].rstrip('.')}; several values need the flag -m (--multirun)")
     return one_line(text.splitlines()[0] if text else type(error).__name__)
@@ -126,9 +155,23 @@ def _unknown_key(key: str, keys: Sequence[str]) -> str:
     close = nearest(key, siblings)
     if close:
         return one_line(f"{key}: no such key; did you mean {choices(close)}?")
+    if parent == "experiment":
+        return f"{key}: no such key without its experiment; add experiment=NAME"
     if parent and siblings:
         return one_line(f"{key}: no such key with this choice of {parent}; there are {', '.join(siblings)}")
     return one_line(f"{key}: no such key; the keys are {', '.join(k for k in keys if '.' not in k)}")
+
+
+def _wrong_choice(groups: Mapping[str, Sequence[str]], overrides: Sequence[str]) -> str | None:
+    """Find the first group that was given a choice which it does not have."""
+    for override in overrides:
+        group, equals, value = override.lstrip("+").partition("=")
+        if not equals or group not in groups or group.startswith("hydra") or "(" in value:
+            continue
+        for choice in value.strip("'\"").split(","):
+            if choice not in groups[group] and (group, choice) != ("experiment", "null"):
+                return one_line(f"{group}={choice}: {choose(group, groups[group], choice)}")
+    return None
 
 
 def _typed(key: str, overrides: Sequence[str]) -> str | None:

@@ -12,19 +12,18 @@ import torch
 from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
-from caso.runner.checks import check
 from caso.runner.comparison import SCORES, print_scores, scores, write_scores
 from caso.runner.datasets import Samples, find_samples
 from caso.runner.deaths import Deaths
 from caso.runner.devices import count_processes, find_device, take_share_of_machine
 from caso.runner.environment import environment
 from caso.runner.errors import ConfigError, describe, printable
-from caso.runner.loggers import Guarded, check_logger
-from caso.runner.methods import use_explainer
+from caso.runner.jobs import settle, settle_alone
+from caso.runner.loggers import Guarded
 from caso.runner.models import find_model
 from caso.runner.parts import Follower
 from caso.runner.pictures import on_sheet, write_contact_sheet
-from caso.runner.plan import Plan, hold, make_plan, read_plan, write_json
+from caso.runner.plan import PLAN, Plan, hold, make_plan, read_plan, write_json
 from caso.runner.predict import Share, explain_share
 from caso.runner.processes import (
     Meeting,
@@ -35,7 +34,6 @@ from caso.runner.processes import (
     wait_for_others,
 )
 from caso.runner.progress import ShowProgress
-from caso.runner.scoring import make_metrics
 from caso.runner.store import RESULTS, SUMMARY, Run, load_run, write_table
 from caso.runner.sweep import jobs_at_once, overrides_of_job, sweep_directory
 from caso.runner.tables import make_console, print_run, summarize
@@ -64,11 +62,10 @@ def run_job(cfg: DictConfig, directory: Path, meeting: Meeting | None = None, ou
         ConfigError: For every mistake in the configuration, before weights load where it can be known then.
     """
     start = time.perf_counter()
-    use_images(cfg)
-    use_explainer(cfg)
-    check(cfg)
-    make_metrics(cfg)
-    check_logger(cfg)
+    if sweep_directory() is None and not (directory / PLAN).exists():
+        settle_alone(cfg, overrides_of_job())
+    else:
+        settle(cfg)  # the sweep was checked as a whole, the run that goes on when it began
     with ExitStack() as stack:
         dealt = stack.enter_context(take_share_of_machine(jobs_at_once()))
         device = find_device(cfg.trainer.accelerator)
@@ -90,18 +87,6 @@ def run_job(cfg: DictConfig, directory: Path, meeting: Meeting | None = None, ou
             # The part of the machine is seen by new processes alone: this one may have used its devices already.
             here = outside is not None or not (several or dealt)
             return _lead(share, world, start, here=here)
-
-
-def use_images(cfg: DictConfig) -> None:
-    """Let the key ``image`` replace the data set, or the source of crops."""
-    if cfg.image is None:
-        return
-    subset = OmegaConf.select(cfg, "dataset.subset")
-    replacement = {"name": "images", "path": cfg.image, "subset": subset}
-    if cfg.dataset.name == "crops":
-        cfg.dataset.source = replacement
-    else:
-        cfg.dataset = replacement
 
 
 def _check_target(target: Any, samples: Samples, class_names: Sequence[str] | None) -> None:

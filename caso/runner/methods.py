@@ -7,11 +7,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from caso.baselines import BASELINES, make_baseline
 from caso.objective import sparsity
 from caso.precision import full_precision
+from caso.runner.effects import MEANS
 from caso.runner.errors import ConfigError, choices
 from caso.runner.explaining import OWN, explain, figures, finish_maps, make_explainer
 
@@ -72,14 +74,22 @@ def use_explainer(cfg: Any) -> None:
     name = cfg.explainer.name
     if name not in EXPLAINERS:
         raise ConfigError("explainer", name, f"must be {choices(EXPLAINERS)}")
+    means = MEANS.get(name, {})
+    cfg.order.name = means.get("order", cfg.order.name)
     if name == "smooth_caso":
-        cfg.explainer.name, cfg.order.name, cfg.smooth = "caso", "second", True
-    elif name in ("cafo", "caso"):
-        cfg.order.name = {"cafo": "first", "caso": "second"}[name]
+        cfg.explainer.name, cfg.smooth = "caso", True
     elif name not in OWN and cfg.regularization.name != "fixed":
         raise ConfigError("regularization", cfg.regularization.name, f"explainer={name} has no lambda1; leave it fixed")
-    if name == "stored" and not Path(cfg.explainer.path).expanduser().is_dir():
-        raise ConfigError("explainer.path", cfg.explainer.path, "no such folder")
+    if name == "stored":
+        _check_stored(cfg.explainer)
+
+
+def _check_stored(options: Any) -> None:
+    if OmegaConf.is_missing(options, "path"):
+        wanted = "must be given with explainer=stored: a folder of arrays IMAGE_ID.npy, or another run's directory"
+        raise ConfigError("explainer.path", "???", wanted)
+    if not Path(options.path).expanduser().is_dir():
+        raise ConfigError("explainer.path", options.path, "no such folder")
 
 
 class _Own:

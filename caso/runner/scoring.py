@@ -24,14 +24,25 @@ def make_metrics(cfg: Any) -> list[Metric]:
         ConfigError: If there is no such metric or parameter, or it does not fit the other settings.
     """
     metrics = []
-    for name in cfg.metrics.names:
+    every: Any = OmegaConf.to_container(cfg.metrics, resolve=True)
+    names = every["names"]
+    if not isinstance(names, list):
+        raise ConfigError("metrics.names", names, "must be a list, as [gini,insertion]")
+    for place, name in enumerate(names):
         if name not in METRICS:
             raise ConfigError("metrics.names", name, f"must be among {choices(METRICS)}")
-        parameters: Any = OmegaConf.to_container(cfg.metrics.get(name) or OmegaConf.create({}), resolve=True)
+        if name in names[:place]:
+            raise ConfigError("metrics.names", name, "is named twice")
+        parameters: Any = every.get(name)
+        parameters = {} if parameters is None else parameters
+        if not isinstance(parameters, dict):
+            raise ConfigError(f"metrics.{name}", parameters, "must be parameters, as metrics.insertion.steps=56")
         lists = {key: tuple(value) if isinstance(value, list) else value for key, value in parameters.items()}
         try:
             metric = make_metric(name, **lists)
-        except (ValueError, TypeError) as error:
+        except TypeError as error:
+            raise ConfigError(f"metrics.{name}", parameters, f"a value has a wrong type ({error})") from error
+        except ValueError as error:
             raise ConfigError(f"metrics.{name}", parameters, str(error)) from error
         if metric.needs and cfg.regularization.name != "fixed":
             raise ConfigError("metrics", name, "explains again, which needs regularization=fixed")

@@ -18,7 +18,7 @@ from tests.runner import program
 from tests.runner.networks import TINY
 
 Cli = Callable[..., Ended]
-VALUES = ("1e-4", "-1", "1e-3", "1e-2", "1e-5", "2e-4")
+VALUES = ("4", "0", "5", "6", "7", "8")
 
 
 @pytest.mark.parametrize(
@@ -31,28 +31,28 @@ VALUES = ("1e-4", "-1", "1e-3", "1e-2", "1e-5", "2e-4")
 def test_a_sweep_of_jobs_in_several_processes(tmp_path: Path, launcher: tuple[str, ...]) -> None:
     ended = program.run(
         tmp_path, "-m", f"hydra/launcher={launcher[0]}", *launcher[1:], *TINY, "dataset=crops", "dataset.n=4",
-        "trainer=ddp_cpu", f"lambda1={','.join(VALUES)}", "hydra.sweep.dir=sweep", "logger=none",
+        "trainer=ddp_cpu", f"dataset.subset.n={','.join(VALUES)}", "hydra.sweep.dir=sweep", "logger=none",
     )  # fmt: skip
     assert ended.returncode == 1, ended.stderr
-    assert ended.stdout.count("largest eigenvalue") == 1, "one table"
+    assert ended.stdout.count("(medians over a job's images)") == 1, "one table"
     assert "Traceback" not in ended.stdout + ended.stderr
     sweep = tmp_path / "sweep"
     jobs = pd.read_csv(sweep / "sweep.csv")
     assert jobs["job"].tolist() == list(range(6))
-    assert jobs["status"].tolist() == ["failed" if value == "-1" else "finished" for value in VALUES]
-    assert "lambda1=-1: must be finite, at least 0" in jobs.loc[1, "message"]
+    assert jobs["status"].tolist() == ["failed" if value == "0" else "finished" for value in VALUES]
+    assert "dataset.subset.n=0: must be at least 1" in jobs.loc[1, "message"]
     for job, value in enumerate(VALUES):
-        if value == "-1":
+        if value == "0":
             continue
         run = load_run(sweep / str(job))
         assert len(run.maps) == 4
-        assert run.config.lambda1 == float(value), "the schema makes it a number"
+        assert run.config.dataset.subset.n == int(value), "the schema makes it a number"
         assert len(list((run.directory / "parts").glob("*.jsonl"))) == 2
         log = (run.directory / "caso.log").read_text()
         assert log.count("4 images, order=first, on cpu, 2 processes") == 1
     if launcher[0] == "joblib":
         told = [line for line in ended.stderr.splitlines() if line.startswith("job 1 failed")]
-        assert told == ["job 1 failed: lambda1=-1: must be finite, at least 0"]
+        assert told == ["job 1 failed: dataset.subset.n=0: must be at least 1"]
         assert ended.stderr.count("4 images, order=first, on cpu, 2 processes") == 5, "each job logs once"
 
 

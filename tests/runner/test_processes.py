@@ -96,13 +96,13 @@ def test_under_srun(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_sweep_in_several_processes_is_no_sweep_inside_a_sweep(cli: Cli, processes: int) -> None:
-    arguments = ("-m", *TINY, "dataset=crops", "dataset.n=6", "lambda1=1e-4,-1", f"trainer.devices={processes}")
+    arguments = ("-m", *TINY, "dataset=crops", "dataset.n=6", "dataset.subset.n=6,0", f"trainer.devices={processes}")
     ended = cli(*arguments, "trainer=cpu", "hydra.sweep.dir=sweep")
     assert ended.code == 1
     assert sorted(path.name for path in Path("sweep").iterdir() if path.is_dir()) == ["0", "1"]
     assert len(load_run("sweep/0").maps) == 6
     assert len(list(Path("sweep/0/parts").glob("*.jsonl"))) == processes
-    assert "job 1 failed: lambda1=-1" in ended.err
+    assert "job 1 failed: dataset.subset.n=0" in ended.err
 
 
 def test_a_mistake_that_only_the_network_shows_is_one_line(cli: Cli) -> None:

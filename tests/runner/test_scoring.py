@@ -51,7 +51,7 @@ def test_cafo_and_caso_choose_the_order(cli: Cli) -> None:
     assert (caso.table["order"] == "second").all()
     assert (second.table["explainer"] == "caso").all()
     np.testing.assert_array_equal(caso.maps["moon"], second.maps["moon"])
-    assert (done(cli, "explainer=cafo", "order=second").table["order"] == "first").all()
+    assert (done(cli, "explainer=cafo").table["order"] == "first").all()
 
 
 def test_scores_are_the_librarys_and_their_definitions_are_kept(cli: Cli) -> None:
