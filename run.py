@@ -6,7 +6,7 @@ The work is in :mod:`caso.runner`; this file only says where the configuration l
 import sys
 from pathlib import Path
 
-from caso.runner.app import main
+from caso.runner.cli.app import main
 
 if __name__ == "__main__":
     sys.exit(main(Path(__file__).resolve().parent / "conf"))

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from caso.runner.errors import printable
+from caso.runner.cli.messages import printable
 
 INK = "#1c1c21"
 FIRST, SECOND = "#d9822b", "#2f7bd1"

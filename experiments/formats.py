@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from caso.runner.errors import printable
+from caso.runner.cli.messages import printable
 from experiments.experiment import Table
 
 

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from caso.runner.errors import printable
+from caso.runner.cli.messages import printable
 from experiments.photographs import map_uri, photograph_uri, photographs
 from experiments.sweep import Job, Sweep
 

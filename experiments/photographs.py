@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from caso.runner.datasets import find_samples
+from caso.runner.data import find_samples
 from caso.runner.models import Classifier, find_model
-from caso.runner.store import Run
+from caso.runner.results.store import Run
 from caso.viz import heat_image, pixels_image
 from experiments.drawing import image_uri
 

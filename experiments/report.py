@@ -14,8 +14,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from caso.runner.errors import describe, printable
-from caso.runner.plan import write_json
+from caso.runner.cli.messages import describe, printable
+from caso.runner.results.manifest import write_json
 from experiments import gallery
 from experiments.drawing import svg, write_figure
 from experiments.experiment import Experiment, Result, Verdict

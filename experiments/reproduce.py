@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from caso.runner.errors import printable
-from caso.runner.plan import write_json
+from caso.runner.cli.messages import printable
+from caso.runner.results.manifest import write_json
 from experiments.experiment import ROOT, Experiment, find_experiments
 from experiments.report import RESULTS, WORDS, read_results, write_report
 from experiments.sweep import Sweep

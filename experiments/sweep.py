@@ -11,9 +11,9 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from caso.runner import load_run
-from caso.runner.store import Run
-from caso.runner.sweep import gather
-from caso.runner.tables import FAILED
+from caso.runner.results.store import Run
+from caso.runner.results.sweep import gather
+from caso.runner.results.tables import FAILED
 from caso.solvers.solution import NOT_FINITE
 
 

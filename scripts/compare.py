@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from caso.runner.sweep import gather, show_comparison
+from caso.runner.results.sweep import gather, show_comparison
 
 
 def main() -> int:

@@ -31,7 +31,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from caso.runner import Run, load_run
-from caso.runner.parts import PARTS, finished_batches
+from caso.runner.results.segments import PARTS, finished_batches
 
 ROOT = Path(__file__).resolve().parent.parent
 CHANGING = ["seconds", "map"]

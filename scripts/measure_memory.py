@@ -40,22 +40,22 @@ def measure(settings: list[str], marks: list[int]) -> dict[str, float]:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from caso.runner.job import run_job
-    from caso.runner.parts import PartWriter, Row
-    from caso.runner.schema import register
+    from caso.runner.cli.schema import register
+    from caso.runner.execution.run import run_job
+    from caso.runner.results.segments import Row, SegmentWriter
 
     sizes: dict[str, float] = {}
-    commit = PartWriter.commit
+    commit = SegmentWriter.commit
     done = 0
 
-    def commit_and_read(writer: PartWriter, batch: int, rows: list[Row]) -> None:
+    def commit_and_read(writer: SegmentWriter, batch: int, rows: list[Row]) -> None:
         nonlocal done
         commit(writer, batch, rows)
         done += len(rows)
         if done in marks:
             sizes[str(done)] = resident()
 
-    PartWriter.commit = commit_and_read  # type: ignore[method-assign]
+    SegmentWriter.commit = commit_and_read  # type: ignore[method-assign]
     register()
     overrides = ["dataset=crops", f"dataset.n={marks[-1]}", "order=second", "logger=none", "trainer=cpu", *settings]
     with initialize_config_dir(str(ROOT / "conf"), version_base=None):

@@ -28,7 +28,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from caso.runner import load_run
-from caso.runner.parts import PartWriter
+from caso.runner.results.segments import SegmentWriter
 
 Map = NDArray[np.float32]
 Read = Callable[[int], Map]
@@ -49,7 +49,7 @@ def maps(count: int, sparsity: float, squares: bool) -> Iterator[Map]:
 
 def in_run(folder: Path, made: Iterator[Map]) -> Read:
     """Write them as a run does, 32 images a batch."""
-    writer = PartWriter(folder)
+    writer = SegmentWriter(folder)
     rows: list[dict[str, Any]] = []
     for number, attribution in enumerate(made):
         rows.append({"image": str(number), "status": "converged", "map": writer.keep(attribution)})

@@ -44,7 +44,7 @@ def cli(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., Ended]]:
     """The command line in this process, in an empty directory: importing torch anew each time would take too long."""
-    from caso.runner.app import main
+    from caso.runner.cli.app import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)

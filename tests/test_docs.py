@@ -13,11 +13,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 import caso
-from caso.runner import sweep
-from caso.runner.checks import check
-from caso.runner.parts import PartWriter
-from caso.runner.schema import register
-from caso.runner.store import COLUMNS
+from caso.runner.cli.schema import register
+from caso.runner.cli.validation import check
+from caso.runner.results import sweep
+from caso.runner.results.segments import SegmentWriter
+from caso.runner.results.store import COLUMNS
 from caso.solvers import solution
 from tests import networks
 from tests.conftest import CONF, ROOT
@@ -157,7 +157,7 @@ def test_the_python_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     directory = re.search(r'load_run\("(.*?)"\)', "".join(blocks))
     assert directory is not None
-    writer = PartWriter(Path(directory[1]))
+    writer = SegmentWriter(Path(directory[1]))
     row = {"image": "coffee", "status": "converged", "map": writer.keep(torch.ones(3, 2, 2).numpy())}
     writer.commit(0, [row])
     writer.close()

@@ -10,6 +10,6 @@ use after a run::
     run.maps["astronaut"]    # numpy.ndarray [C, H, W]
 """
 
-from caso.runner.store import Run, load_run
+from caso.runner.results.store import Run, load_run
 
 __all__ = ["Run", "load_run"]

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor, nn
 
-from caso.runner.datasets import photos
+from caso.runner.data import photos
 from caso.runner.models import find_model
 
 NAMES = ("efficientnet_lite0", "resnet50")

@@ -28,13 +28,14 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
-from caso.runner import parts, predict, sink
-from caso.runner.environment import keep_freed_memory
-from caso.runner.explaining import explain, make_explainer
-from caso.runner.job import run_job
-from caso.runner.loading import PixelBatches
+from caso.runner.cli.schema import register
+from caso.runner.execution import predict
+from caso.runner.execution.environment import keep_freed_memory
+from caso.runner.execution.loading import PixelBatches
+from caso.runner.execution.run import run_job
+from caso.runner.explain.explainers import explain, make_explainer
 from caso.runner.models import find_model
-from caso.runner.schema import register
+from caso.runner.results import segments, writer
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 CASES = (
@@ -110,12 +111,12 @@ def by_run(cfg: DictConfig) -> tuple[list[Moment], dict[str, float]]:
         tempfile.TemporaryDirectory() as folder,
         open(os.devnull, "w") as nothing,
         watch.on(PixelBatches, "__getitem__", "reading"),
-        watch.on(sink, "panel", "drawing"),
-        watch.on(sink, "write_picture", "drawing"),
-        watch.on(parts.PartWriter, "keep", "encoding"),
-        watch.on(parts.PartWriter, "commit", "writing to disk"),
-        watch.on(sink.FileSink, "finish", "waiting for the writing"),
-        watch.on(sink.FileSink, "close", "waiting for the writing"),
+        watch.on(writer, "panel", "drawing"),
+        watch.on(writer, "write_picture", "drawing"),
+        watch.on(segments.SegmentWriter, "keep", "encoding"),
+        watch.on(segments.SegmentWriter, "commit", "writing to disk"),
+        watch.on(writer.ResultWriter, "finish", "waiting for the writing"),
+        watch.on(writer.ResultWriter, "close", "waiting for the writing"),
     ):
         told, sys.stdout = sys.stdout, nothing
         try:

@@ -76,7 +76,7 @@ def photographs(size: int) -> Tensor:
 
     from PIL import Image
 
-    from caso.runner.datasets import photos
+    from caso.runner.data import photos
     from caso.runner.models import ResizeAndCrop
 
     prepare = ResizeAndCrop(size, size, Image.Resampling.BILINEAR)

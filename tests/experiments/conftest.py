@@ -21,7 +21,7 @@ OWN_NETWORKS = ("closed_form",)
 @pytest.fixture(scope="session")
 def run() -> Iterator[Run]:
     """``run.py`` in this process."""
-    from caso.runner.app import main
+    from caso.runner.cli.app import main
 
     with logging_restored(), pytest.MonkeyPatch.context() as patch:
         patch.delenv("HYDRA_FULL_ERROR", raising=False)

@@ -9,8 +9,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from caso.runner.checks import check
-from caso.runner.schema import register
+from caso.runner.cli.schema import register
+from caso.runner.cli.validation import check
 from experiments.experiment import Verdict, find_experiments, judge
 from experiments.reproduce import SIZES, Run, reproduce
 from tests.conftest import CONF, ROOT

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from caso.runner import load_run
-from caso.runner.commandline import given_twice, overrides_to_check, tidy
+from caso.runner.cli.arguments import given_twice, overrides_to_check, tidy
 from tests.conftest import Ended
 from tests.runner.networks import TINY
 

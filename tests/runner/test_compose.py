@@ -9,13 +9,13 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 
 from caso.metrics import FAMILIES, METRICS
-from caso.runner.checks import FIRST_ORDER_SOLVERS, SECOND_ORDER_SOLVERS, check, resolve_solver
-from caso.runner.datasets import DATASETS
-from caso.runner.loggers import LOGGERS
-from caso.runner.methods import EXPLAINERS
+from caso.runner.cli.schema import Config, register
+from caso.runner.cli.validation import FIRST_ORDER_SOLVERS, SECOND_ORDER_SOLVERS, check, resolve_solver
+from caso.runner.data import DATASETS
+from caso.runner.explain.methods import EXPLAINERS
+from caso.runner.explain.scoring import make_metrics
 from caso.runner.models import MODELS
-from caso.runner.schema import Config, register
-from caso.runner.scoring import make_metrics
+from caso.runner.results.loggers import LOGGERS
 from tests.conftest import CONF
 
 CHOICES = sorted(path.relative_to(CONF) for path in CONF.glob("*/*.yaml"))

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from caso.runner import load_run
-from caso.runner.cores import cpu_quota, usable_cores
-from caso.runner.devices import count_processes
-from caso.runner.errors import ConfigError
+from caso.runner.cli.messages import ConfigError
+from caso.runner.execution.cores import cpu_quota, usable_cores
+from caso.runner.execution.devices import count_processes
 from tests.conftest import Ended
 from tests.runner.networks import TINY
 
@@ -57,7 +57,7 @@ def test_no_control_groups_are_no_quota(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("quota", "cores"), [(math.inf, 4), (2.5, 3), (0.1, 1), (9, 4)])
 def test_usable_cores(monkeypatch: pytest.MonkeyPatch, quota: float, cores: int) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(4)), raising=False)
-    monkeypatch.setattr("caso.runner.cores.cpu_quota", lambda: quota)
+    monkeypatch.setattr("caso.runner.execution.cores.cpu_quota", lambda: quota)
     assert usable_cores() == cores
 
 
@@ -65,9 +65,9 @@ def test_more_processes_than_cores_are_refused_before_anything_loads(cli: Cli, m
     def never(*arguments: object) -> None:
         raise AssertionError("a process would be started")
 
-    monkeypatch.setattr("caso.runner.processes._start", never)
-    monkeypatch.setattr("caso.runner.job.find_samples", never)
-    monkeypatch.setattr("caso.runner.devices.usable_cores", lambda: 3)
+    monkeypatch.setattr("caso.runner.execution.processes._start", never)
+    monkeypatch.setattr("caso.runner.execution.run.find_samples", never)
+    monkeypatch.setattr("caso.runner.execution.devices.usable_cores", lambda: 3)
     ended = cli(*TINY, "trainer=cpu", "trainer.devices=99")
     assert ended.code == 2
     assert ended.err.splitlines() == ["trainer.devices=99: must be at most 3, the CPU cores that may be used here"]
@@ -77,14 +77,16 @@ def test_more_processes_than_cores_are_refused_before_anything_loads(cli: Cli, m
 
 
 def test_there_are_no_more_processes_than_batches(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from caso.runner import processes
+    from caso.runner.execution import processes
 
     started = []
     start = processes._start
     monkeypatch.setattr(
-        "caso.runner.processes._start", lambda *arguments: (started.append(arguments[2:]), start(*arguments))[1]
+        processes,
+        "_start",
+        lambda *arguments: (started.append(arguments[2:]), start(*arguments))[1],
     )
-    monkeypatch.setattr("caso.runner.devices.usable_cores", lambda: 4)
+    monkeypatch.setattr("caso.runner.execution.devices.usable_cores", lambda: 4)
     ended = cli(*TINY, "dataset=crops", "dataset.n=3", "batch_size=2", "trainer=cpu", "trainer.devices=4")
     assert ended.code == 0, ended.err
     assert started == [(0, 2), (1, 2)]

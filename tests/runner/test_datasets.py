@@ -13,13 +13,13 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from caso.runner.datasets import PHOTOS, Samples, crop_box, find_samples
-from caso.runner.errors import ConfigError
-from caso.runner.images import UnreadableImageError
-from caso.runner.loading import Item, PixelBatches, collate
+from caso.runner.cli.messages import ConfigError
+from caso.runner.data import PHOTOS, Samples, crop_box, find_samples
+from caso.runner.data.decoding import UnreadableImageError
+from caso.runner.execution.loading import Item, PixelBatches, collate
 from caso.runner.models.geometry import ResizeAndCrop, to_pixels
 from caso.runner.models.names import imagenet_names
-from caso.runner.targets import align_labels, wants_label
+from caso.runner.models.targets import align_labels, wants_label
 from tests.runner.networks import preprocess
 
 ODD = ["-x'\".png", "a b (1).png", "a#b%20c.png", "été\n☕.png", "\udcff.png"]

@@ -12,11 +12,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from caso.baselines import BASELINES
-from caso.runner.effects import ALWAYS, HARMLESS, MEANS, NEUTRAL, READ_WITH, needs, typed_keys, without_effect
-from caso.runner.errors import ConfigError
-from caso.runner.jobs import settle
-from caso.runner.methods import make_method
-from caso.runner.schema import Config, register
+from caso.runner.cli.effects import ALWAYS, HARMLESS, MEANS, NEUTRAL, READ_WITH, needs, typed_keys, without_effect
+from caso.runner.cli.jobs import settle
+from caso.runner.cli.messages import ConfigError
+from caso.runner.cli.schema import Config, register
+from caso.runner.explain.methods import make_method
 from tests.conftest import CONF, ROOT
 from tests.experiments.test_experiments import EXPERIMENTS, jobs
 from tests.runner.networks import network

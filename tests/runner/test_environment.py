@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from caso.runner.environment import git_commit
+from caso.runner.execution.environment import git_commit
 from tests.conftest import Ended
 from tests.runner.networks import TINY
 
@@ -49,7 +49,7 @@ def test_no_repository_no_git_and_a_git_that_hangs(
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "git").write_text("#!/bin/sh\nexec sleep 60\n")
     (tmp_path / "bin" / "git").chmod(0o755)
-    monkeypatch.setattr("caso.runner.environment._PATIENCE", 0.1)
+    monkeypatch.setattr("caso.runner.execution.environment._PATIENCE", 0.1)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/bin:/usr/bin")
     assert git_commit(repository / "code.py") is None
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -150,7 +150,7 @@ def test_an_empty_folder_is_a_clear_line(cli: Cli) -> None:
 
 
 def test_the_full_error_on_request(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from caso.runner.errors import ConfigError
+    from caso.runner.cli.messages import ConfigError
 
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     with pytest.raises(ConfigError, match="lambda1=-1"):

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from caso.runner.images import UnreadableImageError, read_image
+from caso.runner.data.decoding import UnreadableImageError, read_image
 
 GRADIENT = np.tile(np.linspace(0, 255, 32).round().astype(np.uint8), (20, 1))  # dark at the left
 

@@ -79,7 +79,7 @@ def test_without_labels_there_is_nothing_to_explain(cli: Cli) -> None:
 
 
 def test_images_without_a_label_are_rows_with_a_reason(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from caso.runner.datasets import DATASETS, Samples
+    from caso.runner.data import DATASETS, Samples
 
     folders([NAMES[0], NAMES[3]])
     found = DATASETS["imagefolder"]

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from caso.runner import load_run
-from caso.runner.devices import count_processes, take_share_of_machine
+from caso.runner.execution.devices import count_processes, take_share_of_machine
 from tests.conftest import Ended
 from tests.runner import program
 from tests.runner.networks import TINY
@@ -142,9 +142,9 @@ def test_an_unknown_launcher_is_told_with_what_to_install(cli: Cli) -> None:
 
 
 def test_a_launcher_under_torchrun_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from caso.runner.commandline import arrange
-    from caso.runner.errors import ConfigError
-    from caso.runner.processes import Process
+    from caso.runner.cli.arguments import arrange
+    from caso.runner.cli.messages import ConfigError
+    from caso.runner.execution.processes import Process
 
     with pytest.raises(ConfigError, match="hydra/launcher=joblib: not under torchrun or srun"):
         arrange(["-m", "hydra/launcher=joblib"], Process(0, 2, 0), None)
@@ -198,7 +198,7 @@ def test_threads_and_devices_are_those_of_before_after_a_job(
     devices: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     devices(2)
-    monkeypatch.setattr("caso.runner.devices.usable_cores", lambda: 8)
+    monkeypatch.setattr("caso.runner.execution.devices.usable_cores", lambda: 8)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(6)

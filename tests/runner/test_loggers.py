@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from caso.runner import load_run
-from caso.runner.loggers import _run_name
+from caso.runner.results.loggers import _run_name
 from tests.conftest import Ended
 from tests.runner.networks import TINY
 
@@ -150,7 +150,9 @@ def test_wandb_has_a_run_a_job_and_a_group_a_sweep(cli: Cli, monkeypatch: pytest
         assert len(list((ended.directory / job).glob("wandb/offline-run-*"))) == 1
 
 
-@pytest.mark.parametrize("where", ["wandb.init", "caso.runner.loggers.Wandb.log", "caso.runner.loggers.Wandb.finish"])
+@pytest.mark.parametrize(
+    "where", ["wandb.init", "caso.runner.results.loggers.Wandb.log", "caso.runner.results.loggers.Wandb.finish"]
+)
 def test_a_logger_that_fails_does_not_stop_the_run(cli: Cli, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     def fail(*args: object, **kwargs: object) -> None:
         raise OSError("quota exceeded")
@@ -181,7 +183,7 @@ def test_a_server_that_cannot_be_reached_means_offline(cli: Cli, monkeypatch: py
 
 
 def test_the_key_is_found_where_wandb_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from caso.runner.loggers import _has_key
+    from caso.runner.results.loggers import _has_key
 
     assert not _has_key()
     path = tmp_path / "no-netrc"

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import caso
-from caso.runner.datasets import find_samples
-from caso.runner.errors import ConfigError
+from caso.runner.cli.messages import ConfigError
+from caso.runner.data import find_samples
 from caso.runner.models import Classifier, Normalize, ResizeAndCrop, find_model, to_grey, to_pixels
 from caso.runner.models.from_timm import TimmGeometry
 from caso.runner.models.names import imagenet_folders, imagenet_names

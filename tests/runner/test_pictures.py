@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from caso.runner.pictures import panel
+from caso.runner.results.pictures import panel
 
 
 def rows_and_maps(sparsities):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from caso.runner import load_run
-from caso.runner.parts import finished_batches
+from caso.runner.results.segments import finished_batches
 from tests.conftest import Ended
 from tests.runner import program
 from tests.runner.networks import TINY
@@ -151,7 +151,7 @@ def test_an_interruption_before_anything_began_names_nothing(cli: Cli, monkeypat
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("caso.runner.job.find_samples", interrupt)
+    monkeypatch.setattr("caso.runner.execution.run.find_samples", interrupt)
     ended = cli(*TINY)
     assert ended.code == 130
     assert ended.err.splitlines()[-1] == "interrupted; nothing was explained yet"

@@ -13,8 +13,8 @@ from PIL import Image
 
 import caso
 from caso.runner import Run, load_run
-from caso.runner.datasets import PHOTOS, find_samples
-from caso.runner.store import COLUMNS
+from caso.runner.data import PHOTOS, find_samples
+from caso.runner.results.store import COLUMNS
 from tests.conftest import Ended
 from tests.runner import networks
 from tests.runner.networks import NAMES, TINY
@@ -262,7 +262,7 @@ def test_a_failure_of_the_program_is_one_line_and_a_traceback_in_the_log(
     def fail(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("caso.runner.parts.PartWriter.commit", fail)
+    monkeypatch.setattr("caso.runner.results.segments.SegmentWriter.commit", fail)
     ended = cli(*TINY, SOME, "hydra.run.dir=here")
     assert ended.code == 1
     assert "No space left on device" in ended.err.splitlines()[-1]
@@ -272,16 +272,16 @@ def test_a_failure_of_the_program_is_one_line_and_a_traceback_in_the_log(
 
 
 def test_ctrl_c_keeps_what_was_explained(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from caso.runner.parts import PartWriter
+    from caso.runner.results.segments import SegmentWriter
 
-    commit = PartWriter.commit
+    commit = SegmentWriter.commit
 
-    def interrupted(self: PartWriter, batch: int, rows: list) -> None:
+    def interrupted(self: SegmentWriter, batch: int, rows: list) -> None:
         if batch == 2:
             raise KeyboardInterrupt
         commit(self, batch, rows)
 
-    monkeypatch.setattr("caso.runner.parts.PartWriter.commit", interrupted)
+    monkeypatch.setattr("caso.runner.results.segments.SegmentWriter.commit", interrupted)
     monkeypatch.setattr("signal.signal", lambda *a: None)  # Lightning ignores further Ctrl-C for good
     ended = cli(*TINY, SOME, "batch_size=1", "hydra.run.dir=here")
     assert ended.code == 130
@@ -290,7 +290,7 @@ def test_ctrl_c_keeps_what_was_explained(cli: Cli, monkeypatch: pytest.MonkeyPat
 
 
 def test_memory_that_runs_out_halves_the_batch() -> None:
-    from caso.runner.explaining import halve_on_failure
+    from caso.runner.explain.explainers import halve_on_failure
 
     seen = []
 

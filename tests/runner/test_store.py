@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caso.runner import load_run
-from caso.runner.encoding import decode, encode
-from caso.runner.parts import Follower, PartWriter, finished_batches
-from caso.runner.store import COLUMNS, RESULTS, TEXT_COLUMNS, write_table
+from caso.runner.results.encoding import decode, encode
+from caso.runner.results.segments import Follower, SegmentWriter, finished_batches
+from caso.runner.results.store import COLUMNS, RESULTS, TEXT_COLUMNS, write_table
 
 ODD = ["NA", "1.0", "", 'a,b\n"c"', "../../etc/passwd", "größe 写真", os.fsdecode(b"caf\xe9.jpg")]
 
 
 def write(directory: Path, batches: list[list[tuple[dict[str, Any], Any]]], first: int = 0) -> None:
-    writer = PartWriter(directory)
+    writer = SegmentWriter(directory)
     for number, batch in enumerate(batches, first):
         rows = [row | {"map": "" if array is None else writer.keep(array)} for row, array in batch]
         writer.commit(number, rows)
@@ -46,7 +46,7 @@ def test_the_round_trip(tmp_path: Path) -> None:
 
 
 def test_one_setting_is_one_map(tmp_path: Path) -> None:
-    writer = PartWriter(tmp_path)
+    writer = SegmentWriter(tmp_path)
     writer.commit(0, [{"image": "a", "map": writer.keep(np.ones((1, 2, 2), dtype=np.float32))}])
     run = load_run(tmp_path)  # readable while the run goes on
     assert run.maps["a"].shape == (1, 2, 2)
@@ -86,7 +86,7 @@ def test_what_a_killed_process_left_half_written_does_not_count(tmp_path: Path, 
 
 
 def test_maps_without_their_line_do_not_count(tmp_path: Path) -> None:
-    writer = PartWriter(tmp_path)
+    writer = SegmentWriter(tmp_path)
     writer.keep(np.ones((1, 2, 2)))
     writer.close()
     assert len(load_run(tmp_path).table) == 0
@@ -101,7 +101,7 @@ def test_the_same_batch_twice_counts_once(tmp_path: Path) -> None:
 def test_a_follower_gives_each_batch_once_as_it_comes(tmp_path: Path) -> None:
     follower = Follower(tmp_path)
     assert list(follower.poll()) == []
-    writer = PartWriter(tmp_path)
+    writer = SegmentWriter(tmp_path)
     seen = []
     for number in range(3):
         writer.commit(number, [{"image": str(number)}])
@@ -145,7 +145,7 @@ def test_a_directory_without_results(tmp_path: Path) -> None:
 
 
 def test_the_summary_of_an_interrupted_run_is_empty(tmp_path: Path) -> None:
-    PartWriter(tmp_path).close()
+    SegmentWriter(tmp_path).close()
     run = load_run(tmp_path)
     assert len(run.table) == 0
     assert run.summary == {}

@@ -12,9 +12,9 @@ import torch
 from rich.console import Console
 
 from caso.runner import load_run
-from caso.runner.comparison import print_scores
-from caso.runner.parts import PartWriter
-from caso.runner.tables import print_run, print_sweep
+from caso.runner.results.comparison import print_scores
+from caso.runner.results.segments import SegmentWriter
+from caso.runner.results.tables import print_run, print_sweep
 from tests.conftest import Ended
 from tests.runner.networks import TINY
 
@@ -37,7 +37,7 @@ def printed(width: int, show: Callable[[Console], None]) -> str:
 
 
 def table_of(folder: Path, rows: list[dict[str, Any]], width: int) -> str:
-    writer = PartWriter(folder)
+    writer = SegmentWriter(folder)
     for batch, row in enumerate(rows):
         where = writer.keep(torch.ones(1, 2, 2).numpy())
         writer.commit(batch, [ROW | {"map": where} | row])
@@ -88,7 +88,7 @@ def test_long_names_are_folded_and_numbers_are_not(tmp_path: Path, width: int) -
 
 def test_a_path_has_its_ranges_whole(tmp_path: Path) -> None:
     path = [{"image": "a", "lambda1": value, "sparsity": zeros} for value, zeros in ((1e-5, 0.0), (0.22, 0.999))]
-    writer = PartWriter(tmp_path)
+    writer = SegmentWriter(tmp_path)
     writer.commit(0, [ROW | row for row in path])
     writer.close()
     text = printed(80, lambda console: print_run(load_run(tmp_path), console))

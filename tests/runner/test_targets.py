@@ -1,7 +1,7 @@
 import pytest
 
-from caso.runner.errors import ConfigError
-from caso.runner.targets import resolve
+from caso.runner.cli.messages import ConfigError
+from caso.runner.models.targets import resolve
 
 NAMES = ["tabby", "Tiger Cat", "stop_sign", "maillot", "Maillot"]
 

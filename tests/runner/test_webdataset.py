@@ -17,10 +17,10 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from caso.runner import load_run
-from caso.runner.datasets import Samples, find_samples
-from caso.runner.datasets.shards import expand_braces
-from caso.runner.errors import ConfigError
-from caso.runner.images import UnreadableImageError
+from caso.runner.cli.messages import ConfigError
+from caso.runner.data import Samples, find_samples
+from caso.runner.data.decoding import UnreadableImageError
+from caso.runner.data.shards import expand_braces
 from tests.runner import program
 from tests.runner.networks import TINY
 

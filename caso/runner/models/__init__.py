@@ -7,7 +7,7 @@ known) and loads the weights only when asked, so that mistakes show before.
 from collections.abc import Callable
 from typing import Any
 
-from caso.runner.errors import ConfigError, choices
+from caso.runner.cli.messages import ConfigError, choices
 from caso.runner.models.classifier import Classifier, ModelSource, Normalize
 from caso.runner.models.efficientnet_lite import efficientnet_lite
 from caso.runner.models.entry import python_entry

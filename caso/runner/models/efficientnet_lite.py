@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor, nn
 
-from caso.runner.errors import ConfigError
+from caso.runner.cli.messages import ConfigError
 from caso.runner.models.classifier import Classifier, ModelSource, Normalize
 from caso.runner.models.geometry import ResizeAndCrop
 from caso.runner.models.names import given_classes, imagenet, settle_classes

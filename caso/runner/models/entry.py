@@ -27,7 +27,7 @@ from typing import Any
 
 from torch import nn
 
-from caso.runner.errors import ConfigError, describe
+from caso.runner.cli.messages import ConfigError, describe
 from caso.runner.models.attention import use_plain_attention
 from caso.runner.models.classifier import Classifier, ModelSource
 from caso.runner.models.geometry import to_pixels

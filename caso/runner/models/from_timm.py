@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from caso.runner.errors import ConfigError, choices, nearest
+from caso.runner.cli.messages import ConfigError, choices, nearest
 from caso.runner.models.attention import use_plain_timm_attention
 from caso.runner.models.classifier import Classifier, ModelSource, Normalize
 from caso.runner.models.geometry import ResizeAndCrop, three_channels

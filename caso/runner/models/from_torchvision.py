@@ -6,7 +6,7 @@ from typing import Any
 from PIL import Image
 from torch import nn
 
-from caso.runner.errors import ConfigError, choices, nearest
+from caso.runner.cli.messages import ConfigError, choices, nearest
 from caso.runner.models.attention import use_plain_attention
 from caso.runner.models.classifier import Classifier, ModelSource, Normalize
 from caso.runner.models.geometry import ResizeAndCrop

@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from caso.runner.errors import ConfigError
+from caso.runner.cli.messages import ConfigError
 
 
 class Classes(NamedTuple):

@@ -12,7 +12,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from caso.runner.errors import ConfigError, describe
+from caso.runner.cli.messages import ConfigError, describe
 
 KEY = "model.weights"
 DEFAULT = "DEFAULT"

@@ -1,0 +1,171 @@
+"""A command line before Hydra reads it: what cannot be meant is refused, what is missing is added."""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from caso.runner.cli.messages import ConfigError, UsageError, choose
+from caso.runner.execution.processes import Meeting, Process
+from caso.runner.results.manifest import stored_overrides
+
+_LAUNCHER = ("hydra/launcher=", "hydra.launcher.")
+_MULTIRUN = ("-m", "--multirun")
+
+
+def tidy(arguments: Sequence[str]) -> list[str]:
+    """Put flags and overrides into the order that Hydra reads.
+
+    Args:
+        arguments: Without the program's name.
+
+    Raises:
+        UsageError: For what is neither a flag nor an override.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    flags = [argument for argument in arguments if argument in _MULTIRUN]
+    rest = [argument for argument in arguments if argument not in _MULTIRUN]
+    read, left = get_args_parser().parse_known_args(rest)
+    for argument in left:
+        if argument.startswith("-"):
+            plain = argument.lstrip("-")
+            known = f"write it without dashes: {plain}" if "=" in plain else "--help lists flags, groups and keys"
+            raise UsageError(f"{argument}: no such flag; {known}")
+    overrides = [*read.overrides, *left]
+    completes = read.shell_completion
+    for override in () if completes else overrides:
+        if override.startswith("~") and not override.startswith("~hydra"):
+            raise UsageError(f"{override}: nothing can be deleted; leave a key out, and it has its default")
+        if "=" not in override and not override.startswith("~"):
+            raise UsageError(f"{override}: must be KEY=VALUE, as lambda1=1e-4; --help lists groups and keys")
+    return [*flags[:1], *left, *(argument for argument in rest if argument not in left)]
+
+
+def check_choices(arguments: Sequence[str], groups: Mapping[str, Sequence[str]]) -> None:
+    """Refuse lists as a group's choice, of which Hydra would let the last one win.
+
+    Args:
+        arguments: Without the program's name.
+        groups: The choices of each group.
+
+    Raises:
+        ConfigError: With the choices.
+    """
+    for argument in arguments:
+        group, _, value = argument.lstrip("+").partition("=")
+        if group in groups and value.strip("'\"").startswith(("[", "{")):
+            raise ConfigError(group, value, choose(group, groups[group]))
+
+
+def check_mode(arguments: Sequence[str]) -> None:
+    """Refuse settings of a sweep without one, and of a single run in a sweep. What is resumed knows its own kind.
+
+    Args:
+        arguments: Without the program's name.
+
+    Raises:
+        UsageError: Naming the setting.
+    """
+    if any(argument.startswith("resume=") for argument in arguments):
+        return
+    sweep = is_sweep(arguments)
+    for argument in arguments:
+        plain = argument.lstrip("+")
+        if sweep and plain.startswith("hydra.run.dir="):
+            raise UsageError(f"{argument}: has no effect with -m; hydra.sweep.dir=DIRECTORY says where a sweep goes")
+        if not sweep and plain.startswith((*_LAUNCHER, "hydra.sweep.", "hydra.sweeper.", "hydra/sweeper=")):
+            raise UsageError(f"{argument}: has no effect without -m, which makes the command a sweep")
+
+
+def given_twice(arguments: Sequence[str]) -> list[str]:
+    """Say which keys were typed twice with different values; the last one counts."""
+    said = {}
+    last: dict[str, str] = {}
+    for argument in arguments:
+        key, equals, _ = argument.lstrip("+").partition("=")
+        if equals and not key.startswith("-"):
+            if last.setdefault(key, argument) != argument:
+                said[key] = f"{key} is given twice; {argument} counts"
+            last[key] = argument
+    return list(said.values())
+
+
+def arrange(arguments: list[str], outside: Process | None, meeting: Meeting | None) -> list[str]:
+    """Complete a command line.
+
+    ``resume=DIRECTORY`` becomes the overrides of the run or sweep there, and its directory; what is typed beside it
+    takes precedence. Under SLURM, a command has a directory that is the same when the job is started again after a
+    preemption. Processes that torchrun or srun started get one directory.
+
+    Args:
+        arguments: Without the program's name.
+        outside: This process's place, where torchrun or srun started it.
+        meeting: Of those processes.
+
+    Raises:
+        ConfigError: If there is nothing to resume, or if jobs are to be launched by processes that are many already.
+    """
+    launcher = [argument for argument in arguments if argument.startswith(_LAUNCHER[0])]
+    if outside is not None and launcher and launcher[-1] != "hydra/launcher=basic":
+        key, _, choice = launcher[-1].partition("=")
+        raise ConfigError(key, choice, "not under torchrun or srun, which start each job's processes")
+    asked = [argument for argument in arguments if argument.split("=")[0] == "resume"]
+    if asked:
+        rest = [argument for argument in arguments if argument not in asked]
+        if asked[-1] in ("resume", "resume="):
+            raise ConfigError("resume", "", "must be a run's or a sweep's directory")
+        return _resumed(Path(asked[-1].partition("=")[2].strip("'\"")).expanduser(), rest)
+    if any(argument.lstrip("+").startswith(("hydra.run.dir=", "hydra.sweep.dir=")) for argument in arguments):
+        return arguments
+    name = None
+    if "SLURM_JOB_ID" in os.environ:
+        # One job may run several commands, each of which must find its own results again.
+        name = f"slurm-{os.environ['SLURM_JOB_ID']}-{hashlib.sha256(repr(arguments).encode()).hexdigest()[:8]}"
+    elif outside is not None:
+        name = f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}"
+    if meeting is not None:
+        name = meeting.agree(name)
+    if name is None:
+        return arguments
+    return [*arguments, f"hydra.run.dir=outputs/{name}", f"hydra.sweep.dir=multirun/{name}"]
+
+
+def is_sweep(arguments: Sequence[str]) -> bool:
+    """Tell whether a command line asks for a sweep."""
+    return bool({*_MULTIRUN, "hydra.mode=MULTIRUN"} & set(arguments))
+
+
+def overrides_to_check(arguments: Sequence[str]) -> list[str] | None:
+    """The overrides of a sweep that will run from ``conf/``; None for anything else, as ``--cfg`` and ``--help``."""
+    from hydra._internal.utils import get_args_parser
+
+    if not is_sweep(arguments):
+        return None
+    read = get_args_parser().parse_known_args(list(arguments))[0]
+    shows = read.help or read.hydra_help or read.cfg or read.info or read.shell_completion or read.experimental_rerun
+    elsewhere = read.config_path or read.config_name or read.config_dir
+    return None if shows or elsewhere else list(read.overrides)
+
+
+def _resumed(directory: Path, typed: list[str]) -> list[str]:
+    quoted = "'" + str(directory).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    if not directory.is_dir():
+        raise ConfigError("resume", directory, "no such directory")
+    sweep = directory / "multirun.yaml"
+    if sweep.is_file():
+        stored = OmegaConf.load(sweep).hydra.overrides
+        before = [str(override) for override in stored.task]
+        before += [str(override) for override in stored.hydra if str(override).startswith(_LAUNCHER)]
+        flags = [] if set(_MULTIRUN) & set(typed) else ["-m"]
+        return [*flags, *_without(before, typed), *typed, f"hydra.sweep.dir={quoted}"]
+    return [*_without(stored_overrides(directory), typed), *typed, f"hydra.run.dir={quoted}"]
+
+
+def _without(before: list[str], typed: list[str]) -> list[str]:
+    """The overrides of which none is typed anew."""
+    keys = {argument.split("=")[0].lstrip("+~") for argument in typed}
+    return [override for override in before if override.split("=")[0].lstrip("+~") not in keys]

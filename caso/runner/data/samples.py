@@ -1,0 +1,89 @@
+"""What a data set is: ids in order, labels where there are any, and images that are read by their place."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import overload
+
+from caso.runner.data.decoding import Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image.
+
+    Attributes:
+        id: Stable and unique in its data set: the same whatever the order, the batch size and the machine.
+        source: Reads the image. Can be pickled.
+        label: The index of its true class, or None.
+    """
+
+    id: str
+    source: Callable[[], Picture]
+    label: int | None = None
+
+    def read(self) -> Picture:
+        """Read the image: a PIL image of mode RGB, or for an array a float tensor ``[C, H, W]`` in [0, 1].
+
+        Raises:
+            UnreadableImageError: If it cannot be read.
+        """
+        return self.source()
+
+
+class Samples(Sequence[Sample]):
+    """A data set. Nothing is read until a sample is asked to, and any process may read any sample.
+
+    Args:
+        ids: One a sample, unique.
+        reader: Reads the image at a place. Can be pickled.
+        labels: One a sample, None where it is not known; or None if there are no labels.
+        label_names: What the labels mean: a class name, or a folder's, for each index; None where labels are the
+            network's own indices.
+    """
+
+    def __init__(
+        self,
+        ids: Sequence[str],
+        reader: Callable[[int], Picture],
+        labels: Sequence[int | None] | None = None,
+        label_names: Sequence[str] | None = None,
+    ) -> None:
+        """Keep all."""
+        self.ids = ids
+        self.reader = reader
+        self.labels = labels
+        self.label_names = label_names
+
+    def __len__(self) -> int:
+        """Count the samples."""
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, place: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "Samples": ...
+
+    def __getitem__(self, place: int | slice) -> "Sample | Samples":
+        """Describe the sample at a place, or give the data set of a slice."""
+        if isinstance(place, slice):
+            return self.select(range(*place.indices(len(self))))
+        place = range(len(self))[place]
+        label = None if self.labels is None else self.labels[place]
+        return Sample(self.ids[place], partial(self.reader, place), label)
+
+    def select(self, places: Sequence[int]) -> "Samples":
+        """Give the data set of some samples, in the given order."""
+        labels = None if self.labels is None else [self.labels[place] for place in places]
+        ids = [self.ids[place] for place in places]
+        return Samples(ids, _Selected(self.reader, places), labels, self.label_names)
+
+
+@dataclass(frozen=True)
+class _Selected:
+    reader: Callable[[int], Picture]
+    places: Sequence[int]
+
+    def __call__(self, place: int) -> Picture:
+        return self.reader(self.places[place])

@@ -1,0 +1,1 @@
+"""One run: its processes, devices and batches."""

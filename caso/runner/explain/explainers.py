@@ -1,0 +1,148 @@
+"""From the configuration to an explainer, and from images to explanations."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import caso
+from caso.postprocess import magnitude, times_input
+from caso.runner.cli.validation import resolve_solver
+
+OWN = ("auto", "cafo", "caso")
+"""The explainers that are the project's own; ``auto`` is the one that ``order`` names."""
+
+
+def make_explainer(cfg: Any, network: nn.Module, images_ahead: int) -> Any:
+    """Make the explainer that a checked configuration describes.
+
+    Args:
+        cfg: The whole configuration.
+        network: From pixels to logits, on its device and in its dtype.
+        images_ahead: How many images will be explained: whether preparing for many pays.
+    """
+    options: dict[str, Any] = {
+        "lambda1": cfg.lambda1,
+        "lambda2": cfg.lambda2,
+        "smooth": cfg.smooth,
+        "n_samples": cfg.n_samples,
+        "stddev": cfg.stddev,
+        "seed": cfg.seed,
+        "solver": resolve_solver(cfg),
+        "n_iter": cfg.n_iter,
+        "lr": cfg.lr,
+        "init": cfg.init,
+        "tol": cfg.tol,
+        "batch_size": None if cfg.batch_size == "auto" else cfg.batch_size,
+        "images_ahead": images_ahead,
+    }
+    if cfg.order.name == "first":
+        return caso.CAFO(network, **options)
+    return caso.CASO(network, **options, curvature=cfg.curvature)
+
+
+def explain(explainer: Any, cfg: Any, pixels: Tensor, target: int | list[int] | None) -> list[Any]:
+    """Explain a batch as the group ``regularization`` asks.
+
+    Args:
+        explainer: Of :func:`make_explainer`.
+        cfg: The whole configuration.
+        pixels: ``[B, C, H, W]`` in [0, 1].
+        target: A class index for all images, one for each, or None for the predicted classes.
+
+    Returns:
+        One ``Explanation`` of the batch for each setting: one, or as many as the path has values.
+    """
+    if cfg.regularization.name == "path":
+        values = cfg.regularization.lambda1s
+        lambda1s = None if values is None else [float(value) for value in values]
+        return list(explainer.path(pixels, lambda1s=lambda1s, n=cfg.regularization.n, target=target).explanations)
+    if cfg.regularization.name == "auto":
+        return [explainer.auto(pixels, sparsity=cfg.sparsity, target=target)]
+    return [explainer.explain(pixels, target=target)]
+
+
+def finish_maps(cfg: Any, maps: Tensor, pixels: Tensor) -> Tensor:
+    """Apply what the configuration asks to be done to maps ``[B, C, H, W]`` after they are found."""
+    if cfg.times_input:
+        maps = times_input(maps, pixels)
+    return magnitude(maps) if cfg.magnitude else maps
+
+
+def figures(explanation: Any, place: int) -> dict[str, Any]:
+    """Collect an image's entries of an ``Explanation`` under the names of the results' columns.
+
+    Args:
+        explanation: Of a batch.
+        place: The image's place in the batch.
+    """
+    row: dict[str, Any] = {
+        name: float(getattr(explanation, name)[place])
+        for name in (
+            "confidence",
+            "target_confidence",
+            "lambda1",
+            "lambda2_effective",
+            "lambda_max",
+            "lambda_max_error",
+            "sparsity",
+            "kkt_residual",
+            "error_bound",
+            "floor",
+        )
+    }
+    row |= {name: int(getattr(explanation, name)[place]) for name in ("target", "predicted", "hvps")}
+    return row | {
+        "status": explanation.status[place],
+        "solver": explanation.solver,
+        "curvature": explanation.curvature,
+        "curvature_exact": {True: "yes", False: "no", None: "unknown"}[explanation.curvature_exact],
+        "certificate": explanation.certificate[place],
+    }
+
+
+def constant_columns(cfg: Any, model_name: str) -> dict[str, Any]:
+    """Collect the columns that are the same in all rows of a run."""
+    own = cfg.explainer.name in OWN
+    name = {"first": "cafo", "second": "caso"}[cfg.order.name] if own else cfg.explainer.name
+    settings = {
+        "order": cfg.order.name,
+        "regularization": cfg.regularization.name,
+        "lambda2": cfg.lambda2,
+        "smooth": cfg.smooth,
+    }
+    return (settings if own else {}) | {
+        "explainer": name,
+        "times_input": cfg.times_input,
+        "magnitude": cfg.magnitude,
+        "seed": cfg.seed,
+        "model": model_name,
+    }
+
+
+def halve_on_failure(
+    solve: Callable[[int, Tensor], Any], pixels: Tensor, first: int = 0
+) -> list[tuple[int, Tensor, Any]]:
+    """Explain a batch; if that fails, each of its halves, down to single images.
+
+    So a batch that does not fit in memory is explained in smaller ones, and an image that fails costs itself alone.
+
+    Args:
+        solve: Explains images, given the place of the first in the batch, and their pixels ``[b, C, H, W]``.
+        pixels: The batch.
+        first: Place of its first image, for the recursion.
+
+    Returns:
+        Triples of a place, the pixels from there on, and what ``solve`` returned, or the exception for a single image.
+    """
+    try:
+        return [(first, pixels, solve(first, pixels))]
+    except Exception as error:  # whatever a network, or memory, may raise
+        if len(pixels) == 1:
+            return [(first, pixels, error)]
+    # Outside the handler, whose exception would keep the failed attempt's tensors alive.
+    if pixels.is_cuda:
+        torch.cuda.empty_cache()
+    middle = len(pixels) // 2
+    return halve_on_failure(solve, pixels[:middle], first) + halve_on_failure(solve, pixels[middle:], first + middle)

@@ -1,0 +1,256 @@
+"""Loggers beside the run's own files, found by the key ``logger``.
+
+They show a run to other tools. The run's directory is the source of truth, so whatever fails here is said once and
+never stops a run.
+"""
+
+import json
+import logging
+import netrc
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from caso.runner.cli.messages import ConfigError, choices, describe, printable
+from caso.runner.explain.explainers import constant_columns
+from caso.runner.results.pictures import CONTACT_SHEET
+from caso.runner.results.store import DEFINITIONS
+
+log = logging.getLogger(__name__)
+
+# The columns that are figures of an image.
+FIGURES = ("confidence", "lambda1", "lambda2_effective", "lambda_max", "sparsity", "kkt_residual", "hvps", "seconds")
+_TABLE = ("image", "predicted_name", "target_name", "status", *FIGURES)
+_LONGEST_NAME, _LONGEST_TAG = 128, 64  # characters that W&B takes
+_DATA_DIRECTORY = "WANDB_DATA_DIR"
+_OF_IMAGES = "image/"  # before the names of what is one image's
+
+
+class RunLogger(Protocol):
+    """Takes a run's results as they come."""
+
+    def log(self, row: dict[str, Any], picture: Path | None) -> None:
+        """Take a row; its image's picture comes with the image's first row."""
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Take the run's figures in short, and close."""
+
+
+class Nothing:
+    """Log nothing."""
+
+    def log(self, row: dict[str, Any], picture: Path | None) -> None:
+        """Do nothing."""
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Do nothing."""
+
+
+class Csv:
+    """Lightning's CSVLogger: ``logs/metrics.csv`` with one step a row, and ``logs/hparams.yaml``."""
+
+    def __init__(self, cfg: Any, directory: Path) -> None:
+        """Write the configuration."""
+        from pytorch_lightning.loggers import CSVLogger
+
+        # A run that is resumed logs its earlier images again.
+        shutil.rmtree(directory / "logs", ignore_errors=True)
+        self._logger = CSVLogger(save_dir=directory, name="logs", version="")
+        self._logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+        self._step = 0
+
+    def log(self, row: dict[str, Any], picture: Path | None) -> None:
+        """Write the row's figures."""
+        figures = {name: row[name] for name in FIGURES if name in row} | row.get("scores", {})
+        values: dict[str, Any] = {name: float(value) for name, value in figures.items()}
+        if values:
+            self._logger.log_metrics(values, step=self._step)
+        self._step += 1
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Write what is left."""
+        self._logger.save()
+
+
+class Wandb:
+    """Weights & Biases: one run a job, its sweep as the group; offline where there is no key."""
+
+    def __init__(self, cfg: Any, directory: Path) -> None:
+        """Start the run there."""
+        import wandb
+
+        from caso.runner.results.sweep import overrides_of_job, sweep_directory
+
+        sweep = sweep_directory()
+        mode = _mode(cfg.logger.mode)
+        options: dict[str, Any] = {
+            "project": cfg.logger.project,
+            "entity": cfg.logger.entity,
+            "dir": str(directory),
+            "group": f"{sweep.parent.name}-{sweep.name}" if sweep is not None else None,
+            "name": _run_name(overrides_of_job(), directory),
+            "tags": _tags(cfg),
+            "config": OmegaConf.to_container(cfg, resolve=True),
+            "settings": wandb.Settings(silent=True, console="off", init_timeout=30),
+            "reinit": "finish_previous",
+        }
+        try:
+            self._run = wandb.init(mode=mode, **options)
+        except Exception as error:  # no server, no right, no quota: what is logged can be uploaded later
+            if mode == "offline":
+                raise
+            log.warning("logger=wandb: no connection (%s); logging offline", describe(error))
+            self._run = wandb.init(mode="offline", **options)
+        # The summary is the run's: without this it would hold the last image's figures.
+        self._run.define_metric(f"{_OF_IMAGES}*", summary="none")
+        self._image = wandb.Image
+        self._table = wandb.Table(columns=[*_TABLE, "picture"])
+        self._directory = directory
+        self._curves: dict[str, list[list[float]]] = {}
+        self._line_series = wandb.plot.line_series
+
+    def log(self, row: dict[str, Any], picture: Path | None) -> None:
+        """Log the row's figures, and its image's picture as an image and in the table."""
+        values: dict[str, Any] = {name: row[name] for name in FIGURES if name in row} | row.get("scores", {})
+        for name, curve in row.get("curves", {}).items():
+            self._curves.setdefault(name, []).append(curve)
+        drawn = None if picture is None else self._image(str(picture), caption=_caption(row))
+        self._table.add_data(*[row.get(name) for name in _TABLE], drawn)
+        if drawn is not None:
+            values["picture"] = drawn
+        if values:
+            self._run.log({f"{_OF_IMAGES}{name}": value for name, value in values.items()})
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Log the table, the contact sheet and the summary, and end the run."""
+        sheet = self._directory / CONTACT_SHEET
+        try:
+            with _files_of_tables_in(self._directory / "wandb" / "data"):
+                self._run.log({"results": self._table})
+                self._log_curves()
+            if sheet.is_file():
+                self._run.log({"contact_sheet": self._image(str(sheet))})
+            self._run.summary.update({key: value for key, value in summary.items() if key != "message"})
+        finally:
+            self._run.finish(exit_code=0 if summary.get("status") == "finished" else 1)
+
+    def _log_curves(self) -> None:
+        """Log the mean curve over the images of each metric that has one."""
+        path = self._directory / DEFINITIONS
+        if not self._curves or not path.exists():
+            return
+        definitions = json.loads(path.read_text(encoding="utf-8"))
+        for name, curves in self._curves.items():
+            x, axes = definitions[name]["x"], definitions[name]["axes"]
+            mean = np.nanmean(np.asarray(curves), axis=0).tolist()
+            plot = self._line_series(xs=x, ys=[mean], keys=["mean"], title=f"{name}: {axes[1]}", xname=axes[0])
+            self._run.log({f"curves/{name}": plot})
+
+
+class Guarded:
+    """A logger whose first failure is told in one line, and which is silent afterwards.
+
+    Args:
+        cfg: The whole configuration.
+        directory: The run's directory.
+    """
+
+    def __init__(self, cfg: Any, directory: Path) -> None:
+        """Start the logger that the configuration names."""
+        self._name = cfg.logger.name
+        self._logger: RunLogger = Nothing()
+        self._attempt(lambda: setattr(self, "_logger", LOGGERS[self._name](cfg, directory)))
+
+    def log(self, row: dict[str, Any], picture: Path | None) -> None:
+        """Pass a row on."""
+        self._attempt(lambda: self._logger.log(row, picture))
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Pass the summary on, and close."""
+        self._attempt(lambda: self._logger.finish(summary))
+
+    def _attempt(self, action: Any) -> None:
+        try:
+            action()
+        except Exception as error:  # logging never stops a run
+            log.warning("logger=%s: stopped (%s); results are still written", self._name, describe(error))
+            log.debug("logger failed", exc_info=True)
+            broken, self._logger = self._logger, Nothing()
+            if isinstance(broken, Wandb):
+                broken._run.finish(exit_code=1)
+
+
+LOGGERS: dict[str, Any] = {"none": lambda cfg, directory: Nothing(), "csv": Csv, "wandb": Wandb}
+
+
+def check_logger(cfg: Any) -> None:
+    """Check that a logger can be made, before anything runs.
+
+    Raises:
+        ConfigError: If its package is missing.
+    """
+    if cfg.logger.name not in LOGGERS:
+        raise ConfigError("logger", cfg.logger.name, f"must be {choices(LOGGERS)}")
+    if cfg.logger.name == "wandb":
+        try:
+            import wandb  # noqa: F401
+        except ImportError as error:
+            raise ConfigError("logger", "wandb", "needs the package: pip install wandb") from error
+
+
+def _mode(asked: str | None) -> Any:
+    """Choose online where there is a key and nothing else is asked; say so where there is none."""
+    mode = asked or os.environ.get("WANDB_MODE") or "online"
+    if mode == "online" and not _has_key():
+        log.info("logger=wandb: no API key found, so logging offline; `wandb leet` shows it, `wandb sync` uploads it")
+        return "offline"
+    return mode
+
+
+def _tags(cfg: Any) -> list[str]:
+    """What runs are filtered by: model, data set, order, explainer."""
+    settings = constant_columns(cfg, OmegaConf.select(cfg, "model.entry") or cfg.model.name)
+    tags = [settings["model"], cfg.dataset.name, settings["explainer"]]
+    if "order" in settings:  # methods to compare with have none
+        tags.append(f"order={settings['order']}")
+    return list(dict.fromkeys(str(tag)[:_LONGEST_TAG] for tag in tags))
+
+
+def _run_name(overrides: Sequence[str], directory: Path) -> str:
+    """What tells a run from others: the overrides, as far as there is room, and its directory."""
+    end = f"{directory.parent.name}-{directory.name}"[-_LONGEST_NAME:]
+    start = printable(" ".join(overrides))[: max(0, _LONGEST_NAME - len(end) - 1)]
+    return f"{start} {end}".strip()
+
+
+@contextmanager
+def _files_of_tables_in(directory: Path) -> Iterator[None]:
+    """Within, W&B keeps what tables refer to in the run's directory, and not in the user's home."""
+    before = os.environ.get(_DATA_DIRECTORY)
+    os.environ[_DATA_DIRECTORY] = before or str(directory)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_DATA_DIRECTORY]
+
+
+def _has_key() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    path = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
+    try:
+        hosts = netrc.netrc(path).hosts
+    except (OSError, netrc.NetrcParseError):
+        return False
+    return any("wandb" in host or host in os.environ.get("WANDB_BASE_URL", "") for host in hosts if host != "default")
+
+
+def _caption(row: dict[str, Any]) -> str:
+    return printable(f"{row['image']}: {row.get('predicted_name', '')}")

@@ -1,0 +1,101 @@
+"""Where a process's results go: its parts' files and its pictures, written while the next batch is explained."""
+
+import logging
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from torch import Tensor
+
+from caso.runner.cli.messages import describe, printable
+from caso.runner.results.manifest import Manifest, write_json
+from caso.runner.results.pictures import panel, write_picture
+from caso.runner.results.segments import SegmentWriter
+from caso.runner.results.store import DEFINITIONS
+
+log = logging.getLogger(__name__)
+
+_Image = tuple[list[dict[str, Any]], list[NDArray[Any] | None], Tensor | None]
+
+
+class ResultWriter:
+    """Takes each image's results, and writes each batch in a thread of its own.
+
+    One batch waits at most, so that memory does not grow. The first is written before anything else happens: a process
+    that is killed at its first batch was killed by that one, see `caso.runner.execution.quarantine`.
+
+    Args:
+        directory: The run's.
+        manifest: The run's.
+        pictures: How many of the first images are drawn.
+    """
+
+    def __init__(self, directory: Path, manifest: Manifest, pictures: int) -> None:
+        """Open the files."""
+        self.writer = SegmentWriter(directory)
+        self._directory, self._manifest, self._pictures = directory, manifest, pictures
+        self._thread = ThreadPoolExecutor(1, "write")
+        self._images: dict[int, _Image] = {}
+        self._writing: Future[None] | None = None
+        self._definitions: dict[str, Any] = {}
+        self._first = True
+
+    def take(
+        self, place: int, rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor | None
+    ) -> None:
+        """Take an image's rows, one for each setting, with their maps."""
+        drawn = pixels is not None and place < self._pictures
+        self._images[place] = rows, maps, pixels.cpu() if drawn and pixels is not None else None
+
+    def finish(self, definitions: dict[str, Any]) -> None:
+        """Write the batch whose images have come; `definitions` says what their scores are."""
+        self.settle()
+        if definitions != self._definitions:
+            write_json(self._directory / DEFINITIONS, definitions)
+            self._definitions = definitions
+        images, self._images = self._images, {}
+        self._writing = self._thread.submit(self._write, images)
+        if self._first:
+            self._first = False
+            self.settle()
+
+    def settle(self) -> None:
+        """Wait until every batch is on disk that was finished, and raise what went wrong."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def close(self) -> None:
+        """Finish, and close the files."""
+        try:
+            self.settle()
+        finally:
+            self._thread.shutdown()
+            self.writer.close()
+
+    def _write(self, images: dict[int, _Image]) -> None:
+        kept = []
+        for place, (rows, maps, pixels) in sorted(images.items()):
+            picture = self._draw(place, rows, maps, pixels)
+            for row, attribution in zip(rows, maps, strict=True):
+                where = "" if attribution is None else self.writer.keep(attribution)
+                kept.append(row | {"map": where, "picture": picture})
+        self.writer.commit(min(images) // self._manifest.batch_size, kept)
+
+    def _draw(
+        self, place: int, rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor | None
+    ) -> str:
+        """Draw an image's picture; one that fails must not cost a map."""
+        name = f"pictures/{place:06d}.png"
+        try:
+            content = None if pixels is None else panel(rows, maps, pixels)
+            if content is None:
+                return ""
+            (self._directory / "pictures").mkdir(exist_ok=True)
+            write_picture(content, self._directory / name)
+        except Exception as error:
+            log.warning("%s: no picture (%s)", printable(str(rows[0]["image"])), describe(error))
+            log.debug("drawing failed", exc_info=True)
+            return ""
+        return name
