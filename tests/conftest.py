@@ -48,6 +48,7 @@ def cli(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)  # of the terminal in which the tests run
 
     def run(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["run.py", *arguments])

@@ -106,8 +106,8 @@ def test_figures_of_which_neither_direction_is_better(cli: Cli) -> None:
     assert table.loc[list(FAMILIES["curvature"]), "better"].isna().all()
     assert table["mean"].notna().all()
     latex, markdown = (Path(f"sweep/comparison.{kind}").read_text() for kind in ("tex", "md"))
-    assert "leading\\_share & leading\\_cosine &" in latex
-    assert "| leading_cosine | restricted_share |" in markdown
+    assert "restricted\\_share & restricted\\_distance &" in latex
+    assert "| restricted_share | restricted_distance |" in markdown
     assert markdown.count("**") <= 4, "no best one but of gini"
     run = load_run(Path("sweep/0"))
     x, curves = run.curves("restricted_share")
