@@ -10,12 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from caso.metrics import FAMILIES, METRICS
 from caso.runner.cli.schema import Config, register
-from caso.runner.cli.validation import FIRST_ORDER_SOLVERS, SECOND_ORDER_SOLVERS, check, resolve_solver
+from caso.runner.cli.validation import check, resolve_solver
 from caso.runner.data import DATASETS
 from caso.runner.explain.methods import EXPLAINERS
 from caso.runner.explain.scoring import make_metrics
 from caso.runner.models import MODELS
 from caso.runner.results.loggers import LOGGERS
+from caso.solvers import SOLVERS
 from tests.conftest import CONF
 
 CHOICES = sorted(path.relative_to(CONF) for path in CONF.glob("*/*.yaml"))
@@ -83,7 +84,7 @@ def test_choices_and_factories_name_the_same_things() -> None:
     for group, factories in (("model", MODELS), ("dataset", DATASETS), ("logger", LOGGERS)):
         assert {path.stem for path in (CONF / group).glob("*.yaml")} == set(factories)
     solvers = {path.stem for path in (CONF / "solver").glob("*.yaml")}
-    assert solvers == {"auto", *FIRST_ORDER_SOLVERS, *SECOND_ORDER_SOLVERS}
+    assert solvers == {"auto", *SOLVERS}
 
 
 def test_the_defaults_are_the_papers() -> None:

@@ -188,7 +188,7 @@ REFUSED = [
     (["explainer=edges", "lambda2=3"], "lambda2=3: has no effect with explainer=edges"),
     (["explainer=smoothgrad", "n_samples=2", "explainer.n_samples=4"], "has no effect with explainer.n_samples=4"),
     (["n_samples=4"], "n_samples=4: has no effect with smooth=false; it needs smooth=true, or explainer=smoothgrad"),
-    (["order=second", "n_iter=20"], "n_iter=20: has no effect with solver=krylov; it needs solver=proximal, sgd,"),
+    (["order=second", "n_iter=20"], "n_iter=20: has no effect with solver=krylov; it needs solver=sgd, adam,"),
     (["curvature=gauss_newton"], "curvature=gauss_newton: has no effect with order=first; it needs order=second"),
     (["regularization=path", "lambda1=1"], "lambda1=1: has no effect with regularization=path; it needs"),
     (["regularization=path", "regularization.n=3", "regularization.lambda1s=[1]"], "regularization.n=3: has no effect"),

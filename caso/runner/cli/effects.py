@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from caso.runner.cli.messages import ConfigError, choices, one_line
 from caso.runner.cli.validation import default_solver
 from caso.runner.explain.explainers import OWN
+from caso.solvers import SOLVERS
 
 MEANS: dict[str, dict[str, str]] = {
     "cafo": {"order": "first"},
@@ -26,7 +27,7 @@ Choice = Mapping[str, tuple[str, ...]]
 _ROOT = ("the root key's",)
 """Of an option of the explainer: not given itself."""
 _OWN: Choice = {"explainer": (*OWN, "smooth_caso")}
-_ITERATIVE: Choice = {**_OWN, "solver": ("proximal", "sgd", "adam", "lbfgs")}
+_ITERATIVE: Choice = {**_OWN, "solver": tuple(name for name, solver in SOLVERS.items() if solver.iterates)}
 _PATH: Choice = {**_OWN, "regularization": ("path",)}
 
 READ_WITH: dict[str, tuple[Choice, ...]] = {

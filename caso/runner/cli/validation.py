@@ -5,13 +5,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from caso.curvature import OPERATORS
 from caso.runner.cli.messages import ConfigError, choices
 from caso.runner.cli.unknown_keys import check_keys
+from caso.solvers import DEFAULTS, SOLVERS
 
-FIRST_ORDER_SOLVERS = ("closed_form", "proximal", "sgd", "adam", "lbfgs")
-SECOND_ORDER_SOLVERS = ("krylov", "closed_form", "proximal", "sgd", "adam", "lbfgs")
-CURVATURES = ("auto", "gauss_newton", "double_backward", "closed_form")
-ORDERS = ("first", "second")
+CURVATURES = ("auto", *OPERATORS)
+_ORDERS = {"first": 1, "second": 2}
+ORDERS = tuple(_ORDERS)
 REGULARIZATIONS = ("fixed", "path", "auto")
 PRECISIONS = ("32-true", "64-true")
 
@@ -65,7 +66,7 @@ def resolve_solver(cfg: DictConfig) -> str:
 
 def default_solver(order: str) -> str:
     """Name the solver that ``solver=auto`` means."""
-    return "closed_form" if order == "first" else "krylov"
+    return DEFAULTS[_ORDERS[order]]
 
 
 def _number(
@@ -113,7 +114,7 @@ def _check_batch_size(value: object) -> None:
 
 def _check_solver(cfg: DictConfig) -> None:
     solver, order = cfg.solver.name, cfg.order.name
-    allowed = FIRST_ORDER_SOLVERS if order == "first" else SECOND_ORDER_SOLVERS
+    allowed = [name for name, known in SOLVERS.items() if _ORDERS[order] in known.orders]
     if solver != "auto" and solver not in allowed:
         raise ConfigError("solver", solver, f"cannot serve order={order}; use {choices(allowed)}")
     if solver == "closed_form" and order == "second" and (cfg.lambda1 > 0 or cfg.regularization.name != "fixed"):
