@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from caso.analysis.eigenpair import MOST, leading_pair
 from caso.analysis.jacobian import softmax_gradient
 from caso.metrics import FAMILIES, Case, make_metric
-from caso.metrics import surface as surface_module
+from caso.metrics import curvature as curvature_module
 from tests import networks
 from tests.metrics import literal
 from tests.metrics.test_contract import Counting
@@ -172,13 +172,13 @@ def test_a_function_will_do_for_a_network() -> None:
 
 def test_a_network_is_made_ready_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
-    real = surface_module.prepare
+    real = curvature_module.prepare
 
     def counted(*arguments: object) -> object:
         made.append(arguments)
         return real(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(surface_module, "prepare", counted)
+    monkeypatch.setattr(curvature_module, "prepare", counted)
     network = networks.small(gain=8)
     for _ in range(2):
         for name in ALL:
