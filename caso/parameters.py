@@ -1,7 +1,11 @@
-"""The values that a parameter may have, stated in its annotation: `steps: Count = 64`."""
+"""The values that a parameter may have, stated in its annotation: `steps: Count = 64`.
+
+Types with further conditions are defined like those below, beside the class that has the parameter.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, get_type_hints
@@ -28,6 +32,7 @@ def one_of(*names: str) -> Allowed:
 
 Count = Annotated[int, Allowed("at least 1", lambda value: value >= 1)]
 Positive = Annotated[float, Allowed("a number > 0", lambda value: value > 0)]
+NotNegative = Annotated[float, Allowed("a number >= 0", lambda value: 0 <= value < math.inf)]
 Fraction = Annotated[float, Allowed("between 0 and 1", lambda value: 0 < value < 1)]
 
 

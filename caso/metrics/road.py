@@ -13,7 +13,7 @@ from caso.metrics.imputation import impute
 from caso.metrics.metric import Followed, Metric, Score
 from caso.metrics.noise import normal_noise
 from caso.metrics.ranking import RELEVANCE
-from caso.parameters import Allowed, one_of
+from caso.parameters import Allowed, NotNegative, one_of
 
 _SENTENCE = (
     "Mean over the fractions of the softmax probability of the class (measure=probability), or of whether it is still"
@@ -25,7 +25,6 @@ _Fractions = Annotated[
     tuple[float, ...],
     Allowed("at least one number, each between 0 and 1", lambda found: found and all(0 < one < 1 for one in found)),
 ]
-_Noise = Annotated[float, Allowed("a number >= 0", lambda noise: noise >= 0)]
 _Measure = Annotated[str, one_of("probability", "accuracy")]
 
 
@@ -44,7 +43,7 @@ class _Road(Metric):
     most_relevant_first: ClassVar[bool]
 
     fractions: _Fractions = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-    noise: _Noise = 0.01
+    noise: NotNegative = 0.01
     measure: _Measure = "probability"
     of: Followed = "predicted"
     seed: int = 0
