@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.drawing import SECOND, new_figure
+from experiments.drawing import SECOND, heading, new_figure
 from experiments.experiment import Experiment, Picture, Result, Table, judge
 from experiments.numbers import at_most, by_confidence, median, percent, rank_correlation, unit_distance
 from experiments.sweep import Sweep
@@ -73,13 +73,13 @@ def _draw(table: pd.DataFrame) -> Figure:
     for axis, name in zip(axes, ("distance", "leading_share", "leading_cosine"), strict=True):
         axis.scatter(table["confidence"], table[name], s=14, color=SECOND, alpha=0.65, linewidths=0)
         axis.set(xlabel="confidence", xlim=(0, 1.02))
-        axis.set_title(_COLUMNS[name], loc="left", fontsize=9)
         axis.set_ylim(bottom=0)
+        heading(axis, _COLUMNS[name])
     return figure
 
 
 EXPERIMENT = Experiment(
-    place=1,
+    position=1,
     title="Where the Hessian matters",
     question="When do second-order maps differ from first-order ones?",
     expectation=(
