@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from experiments.drawing import FIRST, MORE, SECOND, draw_interval, draw_series, heading, legend, new_figure
+from experiments.drawing import FIRST, MORE, SECOND, draw_interval, draw_panels, draw_series
 from experiments.experiment import Experiment, Picture, Result, Table, judge
 from experiments.numbers import at_most, median, medians, percent
 from experiments.sweep import Sweep
@@ -74,18 +75,16 @@ def _steps_that_fall(shares: _Floats) -> float:
 
 
 def _draw(table: pd.DataFrame) -> Figure:
-    figure, axes = new_figure(1, 2, (9, 3.2))
-    titles = {"share": "share of the leading eigenvalue", "distance": "distance of CASO's and CAFO's maps"}
-    for axis, (name, title) in zip(axes, titles.items(), strict=True):
+    def panel(axis: Axes, name: str) -> None:
         for group, colour in zip(_GROUPS, (FIRST, MORE[0], SECOND), strict=True):
             rows = table[table["confidence"] == group]
             draw_series(axis, rows, "classes", name, colour, f"confidence {group}")
             draw_interval(axis, rows, "classes", name, colour)
         axis.set(xscale="log", xlabel="classes kept")
         axis.set_ylim(bottom=0)
-        heading(axis, title)
-    legend(axes[0])
-    return figure
+
+    titles = {"share": "share of the leading eigenvalue", "distance": "distance of CASO's and CAFO's maps"}
+    return draw_panels(titles, (9, 3.2), panel)
 
 
 EXPERIMENT = Experiment(

@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from caso.curvature import QuadraticModel, quadratic_model
 from caso.network import prepare
-from experiments.drawing import MORE, SECOND, draw_series, heading, legend, new_figure
+from experiments.drawing import MORE, SECOND, draw_panels, draw_series
 from experiments.experiment import Experiment, Picture, Result, Table, judge
 from experiments.photographs import classifier, photographs
 from experiments.sweep import Sweep
@@ -120,19 +121,21 @@ def gap_from(problem: QuadraticModel, optimum: Tensor, row: pd.Series) -> Callab
 
 
 def _draw(table: pd.DataFrame) -> Figure:
-    figure, axes = new_figure(1, 3, (11, 3.3))
     solvers = list(dict.fromkeys(table["solver"]))
     rest = [solver for solver in solvers if solver != "krylov"]
-    for axis, (x, y) in zip(axes, (("hvps", "gap"), ("hvps", "residual"), ("seconds", "residual")), strict=True):
+
+    def panel(axis: Axes, columns: tuple[str, str]) -> None:
+        x, y = columns
         for solver in solvers:
-            one = table[table["solver"] == solver]
             colour = SECOND if solver == "krylov" else MORE[rest.index(solver) % len(MORE)]
-            draw_series(axis, one, x, y, colour, solver)
+            draw_series(axis, table[table["solver"] == solver], x, y, colour, solver)
         axis.set(xscale="log", yscale="log", xlabel={"hvps": "products with the Hessian", "seconds": "seconds"}[x])
         axis.set_ylim(top=min(axis.get_ylim()[1], _DIVERGED))
-        heading(axis, {"gap": "objective gap, relative", "residual": "residual"}[y])
-    legend(axes[0])
-    return figure
+
+    gap, residual = "objective gap, relative", "residual"
+    return draw_panels(
+        {("hvps", "gap"): gap, ("hvps", "residual"): residual, ("seconds", "residual"): residual}, (11, 3.3), panel
+    )
 
 
 EXPERIMENT = Experiment(

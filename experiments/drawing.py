@@ -4,10 +4,10 @@ import base64
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib
 import numpy as np
@@ -30,6 +30,7 @@ _STYLE: dict[str, Any] = {
     "axes.titlesize": 10, "svg.fonttype": "none",
 }  # fmt: skip
 _DPI = 150
+_Key = TypeVar("_Key")
 
 
 @contextmanager
@@ -58,6 +59,23 @@ def new_figure(rows: int, columns: int, size: tuple[float, float], **options: An
 def text(words: str) -> str:
     """Make any text, such as a file's name, fit to be written: no control characters, and no formulas."""
     return printable(words).replace("$", r"\$")
+
+
+def draw_panels(titles: Mapping[_Key, str], size: tuple[float, float], draw: Callable[[Axes, _Key], None]) -> Figure:
+    """Make a figure of panels side by side, with the legend in the first.
+
+    Args:
+        titles: Of the panels, by what they show.
+        size: Width and height, in inches.
+        draw: Draws what a panel shows.
+    """
+    figure, axes = new_figure(1, len(titles), size)
+    for axis, (shown, title) in zip(axes, titles.items(), strict=True):
+        draw(axis, shown)
+        heading(axis, title)
+    if axes[0].get_legend_handles_labels()[1]:
+        legend(axes[0])
+    return figure
 
 
 def draw_series(axis: Axes, table: pd.DataFrame, x: str, y: str, colour: str, label: str, size: float = 4) -> None:

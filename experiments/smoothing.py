@@ -1,9 +1,10 @@
 """Smooth CASO: how many noisy copies, and how much noise."""
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.drawing import MORE, draw_series, heading, legend, new_figure
+from experiments.drawing import MORE, draw_panels, draw_series
 from experiments.experiment import Experiment, Picture, Result, Table, judge
 from experiments.numbers import means, median
 from experiments.sweep import Sweep
@@ -35,16 +36,16 @@ def read(sweep: Sweep) -> Result:
 
 
 def _draw(table: pd.DataFrame) -> Figure:
-    figure, axes = new_figure(1, len(_SCORES), (12, 3))
-    for axis, score in zip(axes, _SCORES, strict=True):
+    copies = sorted(set(table["n_samples"]))
+
+    def panel(axis: Axes, score: str) -> None:
         for colour, (stddev, one) in zip(MORE * 9, table.groupby("stddev"), strict=False):
             draw_series(axis, one, "n_samples", score, colour, f"noise {stddev:g}")
         axis.set(xscale="log", xlabel="copies")
-        axis.set_xticks(sorted(set(table["n_samples"])), [str(n) for n in sorted(set(table["n_samples"]))])
+        axis.set_xticks(copies, [str(n) for n in copies])
         axis.minorticks_off()
-        heading(axis, score.replace("_", " "))
-    legend(axes[0])
-    return figure
+
+    return draw_panels({score: score.replace("_", " ") for score in _SCORES}, (12, 3), panel)
 
 
 EXPERIMENT = Experiment(

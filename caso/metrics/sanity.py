@@ -21,7 +21,16 @@ _RANK = (
 
 
 @dataclass(frozen=True)
-class RandomisedLayers(Metric):
+class _Dissimilarity(Metric):
+    """Similarity to a map that should be another one."""
+
+    family = "sanity"
+    higher_is_better = False
+    range = (-1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class RandomisedLayers(_Dissimilarity):
     """Similarity to the maps of the network with more and more of its layers randomised, from the output backwards.
 
     Attributes:
@@ -34,9 +43,6 @@ class RandomisedLayers(Metric):
     seed: int = 0
 
     name = "randomised_layers"
-    family = "sanity"
-    higher_is_better = False
-    range = (-1.0, 1.0)
     source = "Adebayo et al. 2018, arXiv 1810.03292; the distribution of the weights is chosen here"
     axes = ("fraction of layers randomised", "Spearman correlation")
     sentence = (
@@ -106,7 +112,7 @@ def _randomised(network: nn.Module, fraction: float, seed: int) -> nn.Module:
 
 
 @dataclass(frozen=True)
-class RandomClass(Metric):
+class RandomClass(_Dissimilarity):
     """Similarity to the map of another class.
 
     Attributes:
@@ -116,9 +122,6 @@ class RandomClass(Metric):
     seed: int = 0
 
     name = "random_class"
-    family = "sanity"
-    higher_is_better = False
-    range = (-1.0, 1.0)
     source = "Sixt, Granz, Landgraf 2019, arXiv 1912.09818 (random logit)"
     sentence = (
         "Spearman correlation between the map and that of another class, drawn for each class from all the others; NaN"

@@ -57,13 +57,13 @@ def test_restricted_softmaxes_are_those_of_the_dense_hessian(linear: nn.Module) 
     assert share.curve is not None
     assert distance.curve is not None
     assert share.x.tolist() == [2, 3, 4, 6]
-    for place, k in enumerate((2, 3, 4, 6)):
+    for column, k in enumerate((2, 3, 4, 6)):
         for row, (image, label) in enumerate(zip(given.images, given.targets.tolist(), strict=True)):
             of_k = literal.with_classes(linear, image, label, k)
             expected = literal.leading_share(of_k[0], image, of_k[1])
-            assert float(share.curve[row, place]) == pytest.approx(expected, rel=1e-8)
+            assert float(share.curve[row, column]) == pytest.approx(expected, rel=1e-8)
             expected = literal.distance_of_maps(of_k[0], image, of_k[1], 0.5)
-            assert float(distance.curve[row, place]) == pytest.approx(expected, rel=1e-6, abs=1e-7)
+            assert float(distance.curve[row, column]) == pytest.approx(expected, rel=1e-6, abs=1e-7)
     assert torch.equal(share.values, share.curve[:, -1])
     assert share.values.tolist() == pytest.approx(each(given, literal.leading_share), rel=1e-8)
 
