@@ -1,7 +1,7 @@
 """``python -m experiments key=value ...``: run the experiments, and write the report.
 
 size=default          smoke (seconds), default (embedded data, minutes each) or paper (dataset.root=... and a GPU)
-output=DIRECTORY      where to; outputs/experiments/SIZE unless told. The same again goes on with what is missing
+output=DIRECTORY      where to; outputs/experiments/SIZE by default. The same command again runs what is missing
 only=NAME,NAME        some experiments
 keep=true             copy tables, small figures and numbers to experiments/results, and renew what pages quote
 KEY=VALUE             anything else is for run.py, in every experiment: seed=1, image=photo.jpg, dataset.root=...
@@ -13,6 +13,27 @@ from pathlib import Path
 
 from experiments.keep import keep
 from experiments.reproduce import reproduce
+
+
+def _parse(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Split arguments into our own keys and the overrides of ``run.py``.
+
+    Raises:
+        ValueError: If an argument is not understood.
+    """
+    given = {}
+    overrides = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals:
+            raise ValueError(f"{argument}: must be key=value; see --help")
+        if key in ("size", "output", "only", "keep"):
+            given[key] = value
+        else:
+            overrides.append(argument)
+    if given.get("keep", "false") not in ("true", "false"):
+        raise ValueError(f"keep={given['keep']}: must be true or false")
+    return given, overrides
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,23 +48,10 @@ def main(arguments: Sequence[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return 0
-    given = {}
-    overrides = []
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if not equals:
-            print(f"{argument}: must be key=value; see --help", file=sys.stderr)
-            return 2
-        if key in ("size", "output", "only", "keep"):
-            given[key] = value
-        else:
-            overrides.append(argument)
-    size = given.get("size", "default")
-    output = Path(given.get("output", f"outputs/experiments/{size}"))
-    if given.get("keep", "false") not in ("true", "false"):
-        print(f"keep={given['keep']}: must be true or false", file=sys.stderr)
-        return 2
     try:
+        given, overrides = _parse(arguments)
+        size = given.get("size", "default")
+        output = Path(given.get("output", f"outputs/experiments/{size}"))
         status = reproduce(size, output, given["only"].split(",") if "only" in given else None, overrides)
     except ValueError as error:
         print(error, file=sys.stderr)

@@ -4,16 +4,17 @@ import math
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from experiments.drawing import FIRST, MORE, SECOND, legend, new_figure
+from experiments.drawing import FIRST, MORE, SECOND, draw_interval, draw_panels, draw_series
 from experiments.experiment import Experiment, Picture, Result, Table, judge
 from experiments.numbers import at_most, median, medians, percent
 from experiments.sweep import Sweep
 
 _GROUPS = {"under 0.5": (0.0, 0.5), "0.5 to 0.9": (0.5, 0.9), "over 0.9": (0.9, 1.01)}
-_METRICS = {"restricted_share": "share", "restricted_distance": "distance"}
+_Floats = NDArray[np.float64]
 
 
 def read(sweep: Sweep) -> Result:
@@ -22,14 +23,7 @@ def read(sweep: Sweep) -> Result:
     confidence = run.table["confidence"].to_numpy(float)
     counts, shares = run.curves("restricted_share")
     _, distances = run.curves("restricted_distance")
-    rows = []
-    for group, (low, high) in _GROUPS.items():
-        inside = (confidence >= low) & (confidence < high)
-        for place, count in enumerate(counts):
-            row: dict[str, object] = {"confidence": group, "classes": int(count), "images": int(inside.sum())}
-            row |= medians(shares[inside, place], "share") | medians(distances[inside, place], "distance")
-            rows.append(row)
-    table = pd.DataFrame(rows)
+    table = _by_group(confidence, counts, shares, distances)
     fewest, most = int(counts[0]), int(counts[-1])
 
     def of(name: str, group: str, classes: int) -> float:
@@ -62,29 +56,39 @@ def read(sweep: Sweep) -> Result:
     return Result([Table("classes", caption, table)], [Picture("classes", caption, _draw(table))], numbers, verdict)
 
 
-def _steps_that_fall(shares: NDArray[np.float64]) -> float:
+def _by_group(confidence: _Floats, counts: _Floats, shares: _Floats, distances: _Floats) -> pd.DataFrame:
+    """A row a group of confidence and number of classes."""
+    rows = []
+    for group, (low, high) in _GROUPS.items():
+        inside = (confidence >= low) & (confidence < high)
+        for index, count in enumerate(counts):
+            row: dict[str, object] = {"confidence": group, "classes": int(count), "images": int(inside.sum())}
+            row |= medians(shares[inside, index], "share") | medians(distances[inside, index], "distance")
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _steps_that_fall(shares: _Floats) -> float:
     steps = np.diff(shares, axis=1)
     steps = steps[~np.isnan(steps)]
     return float(np.mean(steps <= 1e-6)) if steps.size else math.nan
 
 
 def _draw(table: pd.DataFrame) -> Figure:
-    figure, axes = new_figure(1, 2, (9, 3.2))
-    titles = {"share": "share of the leading eigenvalue", "distance": "distance of CASO's and CAFO's maps"}
-    for axis, (name, title) in zip(axes, titles.items(), strict=True):
+    def panel(axis: Axes, name: str) -> None:
         for group, colour in zip(_GROUPS, (FIRST, MORE[0], SECOND), strict=True):
             rows = table[table["confidence"] == group]
-            axis.plot(rows["classes"], rows[name], "o-", color=colour, markersize=4, label=f"confidence {group}")
-            axis.fill_between(rows["classes"], rows[f"{name}_low"], rows[f"{name}_high"], color=colour, alpha=0.12)
+            draw_series(axis, rows, "classes", name, colour, f"confidence {group}")
+            draw_interval(axis, rows, "classes", name, colour)
         axis.set(xscale="log", xlabel="classes kept")
-        axis.set_title(title, loc="left", fontsize=9)
         axis.set_ylim(bottom=0)
-    legend(axes[0])
-    return figure
+
+    titles = {"share": "share of the leading eigenvalue", "distance": "distance of CASO's and CAFO's maps"}
+    return draw_panels(titles, (9, 3.2), panel)
 
 
 EXPERIMENT = Experiment(
-    place=3,
+    position=3,
     title="The number of classes",
     question="How does the Hessian's rank depend on the number of classes that the network chooses among?",
     expectation=(

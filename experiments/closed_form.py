@@ -62,21 +62,21 @@ def _row(job: Job) -> dict[str, object]:
 
 def _draw(table: pd.DataFrame) -> Figure:
     figure, (axis,) = new_figure(1, 1, (9, 0.42 * len(table) + 1.1))
-    places = range(len(table))
+    heights = range(len(table))
     for shift, (column, colour) in zip(
         (-0.12, 0.12), zip(_COLUMNS.values(), (FIRST, SECOND), strict=True), strict=True
     ):
         values = table[column].clip(lower=1e-9)
-        axis.plot(values, [place + shift for place in places], "o", color=colour, label=column.replace("_", " "))
+        axis.plot(values, [height + shift for height in heights], "o", color=colour, label=column.replace("_", " "))
     axis.set(xscale="log", xlabel="relative difference from the exact product")
-    axis.set_yticks(list(places), [f"{row.network}: {row.non_linearities}" for row in table.itertuples()])
+    axis.set_yticks(list(heights), [f"{row.network}: {row.non_linearities}" for row in table.itertuples()])
     axis.invert_yaxis()
     legend(axis, loc="best")
     return figure
 
 
 EXPERIMENT = Experiment(
-    place=5,
+    position=5,
     title="The closed form of the Hessian",
     question="On which networks is W (diag p - p p') W' the Hessian, and how far off is it elsewhere?",
     expectation=(

@@ -49,7 +49,7 @@ def _best(sweep: Sweep, table: pd.DataFrame, score: str) -> str:
 
 
 EXPERIMENT = Experiment(
-    place=6,
+    position=6,
     title="Beside other methods",
     question="How do CAFO and CASO compare with the methods that others use, and at what cost?",
     expectation=(

@@ -62,8 +62,8 @@ def _draw(table: pd.DataFrame, sweep: Sweep) -> Figure:
     figure, axes = new_figure(rows, 3 * beside, (5.1 * beside, 1.9 * rows))
     for axis in axes:
         axis.set_axis_off()
-    for place, row in enumerate(table.to_dict("records")):
-        own = axes[3 * place : 3 * place + 3]
+    for index, row in enumerate(table.to_dict("records")):
+        own = axes[3 * index : 3 * index + 3]
         show_image(own[0], pixels_image(pixels[row["image"]]), f"{_cut(row['image'])} {row['confidence']:.3f}")
         for axis, (order, job) in zip(own[1:], jobs.items(), strict=True):
             name = {"first": "CAFO", "second": "CASO"}[order]
@@ -76,7 +76,7 @@ def _cut(name: str) -> str:
 
 
 EXPERIMENT = Experiment(
-    place=2,
+    position=2,
     title="Confident and unconfident pictures",
     question="How do first- and second-order maps look where the network is sure, and where it is not?",
     expectation=(

@@ -1,16 +1,17 @@
-"""Solvers of the same problem: how near to the optimum they come, and for what price."""
+"""Solvers of the same problem: how near to the optimum they come, and at what cost."""
 
 import math
 from collections.abc import Callable
 
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from caso.curvature import QuadraticModel, quadratic_model
 from caso.network import prepare
-from experiments.drawing import MORE, SECOND, legend, new_figure
+from experiments.drawing import MORE, SECOND, draw_panels, draw_series
 from experiments.experiment import Experiment, Picture, Result, Table, judge
 from experiments.photographs import classifier, photographs
 from experiments.sweep import Sweep
@@ -43,12 +44,13 @@ def read(sweep: Sweep) -> Result:
     first = enough.iloc[0] if len(enough) else None
     reached = "krylov never reaches a residual of 1e-3."
     if first is not None:
-        reached = f"krylov reaches {_told(first)} (medians)."
+        reached = f"krylov reaches {_reached(first)} (medians)."
     near = ", ".join(sorted(set(rivals["solver"]))) or "none of them"
-    told = (
-        f"The best of the others is {best['solver']} with {_told(best)}; at most twice krylov's products and a residual"
+    compared = (
+        f"The best of the others is {best['solver']} with {_reached(best)}; at most twice krylov's products and a"
+        f" residual of 1e-3 at most: {near}."
     )
-    verdict = judge([(first is not None, reached), (rivals.empty, f"{told} of 1e-3 at most: {near}.")])
+    verdict = judge([(first is not None, reached), (rivals.empty, compared)])
     caption = (
         "Objective gap (relative to the optimum's value) and residual of CASO at the program's lambda1 = 1e-4, against"
         " products with the Hessian and seconds an image: medians over the photographs. A product costs about one"
@@ -57,7 +59,7 @@ def read(sweep: Sweep) -> Result:
     return Result([Table("solvers", caption, table)], [Picture("solvers", caption, _draw(table))], numbers, verdict)
 
 
-def _told(row: pd.Series) -> str:
+def _reached(row: pd.Series) -> str:
     return f"a residual of {row['residual']:.1e} and a gap of {row['gap']:.1e} after {row['hvps']:g} products"
 
 
@@ -78,11 +80,11 @@ def _measured(sweep: Sweep) -> pd.DataFrame:
         network = prepare(model.network.eval(), image)
         problem = quadratic_model(network, image, torch.tensor([int(own["target"].iloc[0])]))
         found = {row.Index: sweep.jobs[row.job].run.maps.get(str(name)) for row in own.itertuples()}
-        maps = {place: torch.from_numpy(one)[None] for place, one in found.items() if one is not None}
+        maps = {index: torch.from_numpy(one)[None] for index, one in found.items() if one is not None}
         best = own["kkt_residual"].idxmin()
         gap = gap_from(problem, maps[best], own.loc[best])
-        for place in own.index:
-            gaps[place] = gap(maps[place]) if place in maps else math.inf
+        for index in own.index:
+            gaps[index] = gap(maps[index]) if index in maps else math.inf
     return rows.assign(gap=gaps, hvps=rows["hvps"].astype(float))
 
 
@@ -102,40 +104,42 @@ def gap_from(problem: QuadraticModel, optimum: Tensor, row: pd.Series) -> Callab
     def dot(a: Tensor, b: Tensor) -> float:
         return float((a.double() * b.double()).sum())
 
-    gradient, curved = problem.gradient.detach(), problem.hvp(optimum).detach()
+    gradient, hvp = problem.gradient.detach(), problem.hvp(optimum).detach()
     l1, l2 = float(row["lambda1"]), float(row["lambda2_effective"])
-    pull = ((gradient + curved).double() / l1).clamp(-1, 1) if l1 > 0 else torch.zeros_like(optimum).double()
-    slope = torch.where(optimum != 0, optimum.sign().double(), pull)
-    best = dot(gradient, optimum) + dot(optimum, curved) / 2 - l1 * float(optimum.double().abs().sum())
+    inner = ((gradient + hvp).double() / l1).clamp(-1, 1) if l1 > 0 else torch.zeros_like(optimum).double()
+    subgradient = torch.where(optimum != 0, optimum.sign().double(), inner)
+    best = dot(gradient, optimum) + dot(optimum, hvp) / 2 - l1 * float(optimum.double().abs().sum())
     best -= l2 * dot(optimum, optimum) / 2
     least = float(row["kkt_residual"]) ** 2 * dot(gradient, gradient) / (2 * float(row["lambda2"]))
 
     def gap(attribution: Tensor) -> float:
         d = attribution - optimum
-        sparse = l1 * (float(attribution.double().abs().sum()) - dot(slope, attribution))
+        sparse = l1 * (float(attribution.double().abs().sum()) - dot(subgradient, attribution))
         return max(sparse + (l2 * dot(d, d) - dot(d, problem.hvp(d).detach())) / 2, least) / best
 
     return gap
 
 
 def _draw(table: pd.DataFrame) -> Figure:
-    figure, axes = new_figure(1, 3, (11, 3.3))
     solvers = list(dict.fromkeys(table["solver"]))
     rest = [solver for solver in solvers if solver != "krylov"]
-    for axis, (x, y) in zip(axes, (("hvps", "gap"), ("hvps", "residual"), ("seconds", "residual")), strict=True):
+
+    def panel(axis: Axes, columns: tuple[str, str]) -> None:
+        x, y = columns
         for solver in solvers:
-            one = table[table["solver"] == solver]
             colour = SECOND if solver == "krylov" else MORE[rest.index(solver) % len(MORE)]
-            axis.plot(one[x], one[y], "o-", color=colour, markersize=4, label=solver)
+            draw_series(axis, table[table["solver"] == solver], x, y, colour, solver)
         axis.set(xscale="log", yscale="log", xlabel={"hvps": "products with the Hessian", "seconds": "seconds"}[x])
-        axis.set_title({"gap": "objective gap, relative", "residual": "residual"}[y], loc="left", fontsize=9)
         axis.set_ylim(top=min(axis.get_ylim()[1], _DIVERGED))
-    legend(axes[0])
-    return figure
+
+    gap, residual = "objective gap, relative", "residual"
+    return draw_panels(
+        {("hvps", "gap"): gap, ("hvps", "residual"): residual, ("seconds", "residual"): residual}, (11, 3.3), panel
+    )
 
 
 EXPERIMENT = Experiment(
-    place=9,
+    position=9,
     title="Solvers",
     question="Which solver comes nearest to the optimum for the fewest products with the Hessian?",
     expectation=(

@@ -4,13 +4,14 @@ import base64
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from caso.runner.cli.messages import printable
 
 INK = "#1c1c21"
 FIRST, SECOND = "#d9822b", "#2f7bd1"
-"""Of CAFO and CASO; to be told apart on white, on black, and by colour-blind readers."""
+"""Of CAFO and CASO; to be distinguished on white, on black, and by colour-blind readers."""
 MORE = ("#2a9d8f", "#b5489b", "#8a8f98", "#c0392b", "#6f9e2f")
 _STYLE: dict[str, Any] = {
     "font.size": 9.5, "text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK,
@@ -29,6 +30,7 @@ _STYLE: dict[str, Any] = {
     "axes.titlesize": 10, "svg.fonttype": "none",
 }  # fmt: skip
 _DPI = 150
+_Key = TypeVar("_Key")
 
 
 @contextmanager
@@ -57,6 +59,48 @@ def new_figure(rows: int, columns: int, size: tuple[float, float], **options: An
 def text(words: str) -> str:
     """Make any text, such as a file's name, fit to be written: no control characters, and no formulas."""
     return printable(words).replace("$", r"\$")
+
+
+def draw_panels(titles: Mapping[_Key, str], size: tuple[float, float], draw: Callable[[Axes, _Key], None]) -> Figure:
+    """Make a figure of panels side by side, with the legend in the first.
+
+    Args:
+        titles: Of the panels, by what they show.
+        size: Width and height, in inches.
+        draw: Draws what a panel shows.
+    """
+    figure, axes = new_figure(1, len(titles), size)
+    for axis, (shown, title) in zip(axes, titles.items(), strict=True):
+        draw(axis, shown)
+        heading(axis, title)
+    if axes[0].get_legend_handles_labels()[1]:
+        legend(axes[0])
+    return figure
+
+
+def draw_series(axis: Axes, table: pd.DataFrame, x: str, y: str, colour: str, label: str, size: float = 4) -> None:
+    """Draw a column against another, as a line with dots.
+
+    Args:
+        axis: Of :func:`new_figure`.
+        table: With columns ``x`` and ``y``.
+        x: The name of a column.
+        y: Likewise.
+        colour: Of the line.
+        label: Its name in the legend.
+        size: Of the dots.
+    """
+    axis.plot(table[x], table[y], "o-", color=colour, markersize=size, label=label)
+
+
+def draw_interval(axis: Axes, table: pd.DataFrame, x: str, y: str, colour: str) -> None:
+    """Shade the interval of a column, between ``y_low`` and ``y_high``, along the column ``x``."""
+    axis.fill_between(table[x], table[f"{y}_low"], table[f"{y}_high"], color=colour, alpha=0.12)
+
+
+def heading(axis: Axes, words: str) -> None:
+    """Write what an axis shows above it, flush left."""
+    axis.set_title(words, loc="left", fontsize=9)
 
 
 def legend(axis: Axes, **options: Any) -> None:

@@ -81,7 +81,7 @@ class Experiment:
     """A claim that runs can test.
 
     Attributes:
-        place: Where it stands in the report; the smallest first.
+        position: In the report; the smallest first.
         title: A few words.
         question: A sentence.
         expectation: What the paper, or the mathematics, leads one to expect.
@@ -90,7 +90,7 @@ class Experiment:
         name: Of its configuration and its module.
     """
 
-    place: int
+    position: int
     title: str
     question: str
     expectation: str
@@ -105,7 +105,7 @@ def find_experiments() -> list[Experiment]:
     for path in sorted((CONF / "experiment").glob("*.yaml")):
         one: Experiment = importlib.import_module(f"experiments.{path.stem}").EXPERIMENT
         found.append(Experiment(**{**vars(one), "name": path.stem}))
-    return sorted(found, key=lambda one: (one.place, one.name))
+    return sorted(found, key=lambda one: (one.position, one.name))
 
 
 def judge(conditions: list[tuple[bool | None, str]]) -> Verdict:

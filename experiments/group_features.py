@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 
 from caso.viz import heat_image, pixels_image
-from experiments.drawing import FIRST, SECOND, legend, new_figure, show_image
+from experiments.drawing import FIRST, SECOND, draw_interval, draw_series, legend, new_figure, show_image
 from experiments.experiment import Experiment, Picture, Result, Table, judge
 from experiments.numbers import means, median
 from experiments.photographs import photographs
@@ -15,6 +15,7 @@ from experiments.sweep import Job, Sweep
 _SCORES = ("sparsity", "insertion", "deletion", "gini", "entropy")
 _METHODS = {"first": "cafo", "second": "caso"}
 _COLOURS = {"cafo": FIRST, "caso": SECOND}
+_GAINED = ("insertion", "deletion")
 _SHOWN = (1e-5, 1e-4, 5e-4, 2e-2, 7e-2, 0.15)
 
 
@@ -40,10 +41,7 @@ def read(sweep: Sweep) -> Result:
         "deletion_chosen_minus_dense": {m: g["deletion"] for m, g in gains.items()},
         "insertion_chosen_minus_dense": {m: g["insertion"] for m, g in gains.items()},
     }
-    gained = {
-        score: ", ".join(f"{g[score]:+.3f} ({m.upper()})" for m, g in gains.items())
-        for score in ("insertion", "deletion")
-    }
+    gained = {score: ", ".join(f"{g[score]:+.3f} ({m.upper()})" for m, g in gains.items()) for score in _GAINED}
     verdict = judge(
         [
             (min(rising.values()) >= 0.95, "Sparsity rises with lambda1 at every step for "
@@ -55,17 +53,20 @@ def read(sweep: Sweep) -> Result:
              f" ones, medians: insertion {gained['insertion']}, deletion {gained['deletion']}."),
         ]
     )  # fmt: skip
-    pictures = [
-        Picture("path", "Means over the images along lambda1; vertical lines: the median lambda1 that is chosen for a"
-                f" sparsity of {wanted:g}.", _draw(along, chosen, autos)),
-        Picture("maps", "One photograph: maps along lambda1, the larger the sparser; the program's values first, last"
-                " the choice for this image.", _strip(paths, autos)),
-    ]  # fmt: skip
     tables = [
         Table("path", "Means along lambda1, with 95 % bootstrap intervals over the images.", along),
         Table("chosen", f"The lambda1 that gives each image's map a sparsity of {wanted:g}.", chosen),
     ]
-    return Result(tables, pictures, numbers, verdict)
+    return Result(tables, _pictures(along, paths, autos, wanted), numbers, verdict)
+
+
+def _pictures(along: pd.DataFrame, paths: dict[str, Job], autos: dict[str, Job], wanted: float) -> list[Picture]:
+    return [
+        Picture("path", "Means over the images along lambda1; vertical lines: the median lambda1 that is chosen for a"
+                f" sparsity of {wanted:g}.", _draw(along, autos)),
+        Picture("maps", "One photograph: maps along lambda1, the larger the sparser; the program's values first, last"
+                " the choice for this image.", _strip(paths, autos)),
+    ]  # fmt: skip
 
 
 def _rows(method: str, table: pd.DataFrame) -> list[dict[str, object]]:
@@ -95,16 +96,16 @@ def _gain(path: Job, auto: Job) -> dict[str, float]:
     """Median over images of the chosen map's scores minus those of the map at the smallest lambda1."""
     dense = path.table.sort_values("lambda1").drop_duplicates("image").set_index("image")
     sparse = auto.table.set_index("image")
-    return {name: median(sparse[name] - dense[name].reindex(sparse.index)) for name in ("insertion", "deletion")}
+    return {name: median(sparse[name] - dense[name].reindex(sparse.index)) for name in _GAINED}
 
 
-def _draw(along: pd.DataFrame, chosen: pd.DataFrame, autos: dict[str, Job]) -> Figure:
+def _draw(along: pd.DataFrame, autos: dict[str, Job]) -> Figure:
     figure, axes = new_figure(1, 3, (10, 3.2))
     for axis, score in zip(axes, ("sparsity", "insertion", "deletion"), strict=True):
         for method, colour in _COLOURS.items():
             rows = along[along["method"] == method.upper()]
-            axis.plot(rows["lambda1"], rows[score], "o-", color=colour, markersize=3.5, label=method.upper())
-            axis.fill_between(rows["lambda1"], rows[f"{score}_low"], rows[f"{score}_high"], color=colour, alpha=0.12)
+            draw_series(axis, rows, "lambda1", score, colour, method.upper(), size=3.5)
+            draw_interval(axis, rows, "lambda1", score, colour)
             axis.axvline(median(autos[method].table["lambda1"]), color=colour, linestyle=":", linewidth=1)
         axis.set(xscale="log", xlabel="lambda1", ylabel=score)
         axis.set_ylim(bottom=0)
@@ -117,16 +118,16 @@ def _strip(paths: dict[str, Job], autos: dict[str, Job]) -> Figure:
     table = paths["caso"].table
     spread = table.groupby("image")["sparsity"].std().fillna(0)
     name = str(spread.idxmax())
-    places = [int(np.argmin(np.abs(np.sort(table.loc[table["image"] == name, "lambda1"]) - v))) for v in _SHOWN]
+    indices = [int(np.argmin(np.abs(np.sort(table.loc[table["image"] == name, "lambda1"]) - v))) for v in _SHOWN]
     figure, axes = new_figure(2, 2 + len(_SHOWN), (12, 3.6))
     photograph = pixels_image(photographs(paths["caso"].run, [name])[name])
     for row, (method, job) in enumerate(paths.items()):
         own = axes[row * (2 + len(_SHOWN)) : (row + 1) * (2 + len(_SHOWN))]
         rows = job.table[job.table["image"] == name].reset_index(drop=True)
         show_image(own[0], photograph, f"{name}, {method.upper()}")
-        for axis, place in zip(own[1:-1], places, strict=True):
-            title = f"{rows.loc[place, 'lambda1']:g}: {rows.loc[place, 'sparsity']:.2f} zeros"
-            show_image(axis, heat_image(torch.from_numpy(job.run.maps[name][place])), title)
+        for axis, index in zip(own[1:-1], indices, strict=True):
+            title = f"{rows.loc[index, 'lambda1']:g}: {rows.loc[index, 'sparsity']:.2f} zeros"
+            show_image(axis, heat_image(torch.from_numpy(job.run.maps[name][index])), title)
         auto = autos[method].table.set_index("image").loc[name]
         title = f"chosen {auto['lambda1']:.2g}: {auto['sparsity']:.2f}"
         show_image(own[-1], heat_image(torch.from_numpy(autos[method].run.maps[name])), title)
@@ -134,7 +135,7 @@ def _strip(paths: dict[str, Job], autos: dict[str, Job]) -> Figure:
 
 
 EXPERIMENT = Experiment(
-    place=4,
+    position=4,
     title="Group features",
     question="What does the L1 penalty do to the maps, and which lambda1 should an image have?",
     expectation=(

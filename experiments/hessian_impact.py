@@ -1,9 +1,10 @@
 """Where the Hessian matters: the paper's second claim, the impact of the Hessian against confidence."""
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.drawing import SECOND, new_figure
+from experiments.drawing import SECOND, draw_panels
 from experiments.experiment import Experiment, Picture, Result, Table, judge
 from experiments.numbers import at_most, by_confidence, median, percent, rank_correlation, unit_distance
 from experiments.sweep import Sweep
@@ -69,17 +70,17 @@ def read(sweep: Sweep) -> Result:
 
 
 def _draw(table: pd.DataFrame) -> Figure:
-    figure, axes = new_figure(1, 3, (10, 3.2))
-    for axis, name in zip(axes, ("distance", "leading_share", "leading_cosine"), strict=True):
+    def panel(axis: Axes, name: str) -> None:
         axis.scatter(table["confidence"], table[name], s=14, color=SECOND, alpha=0.65, linewidths=0)
         axis.set(xlabel="confidence", xlim=(0, 1.02))
-        axis.set_title(_COLUMNS[name], loc="left", fontsize=9)
         axis.set_ylim(bottom=0)
-    return figure
+
+    shown = ("distance", "leading_share", "leading_cosine")
+    return draw_panels({name: _COLUMNS[name] for name in shown}, (10, 3.2), panel)
 
 
 EXPERIMENT = Experiment(
-    place=1,
+    position=1,
     title="Where the Hessian matters",
     question="When do second-order maps differ from first-order ones?",
     expectation=(

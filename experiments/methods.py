@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.drawing import FIRST, INK, SECOND, new_figure
+from experiments.drawing import FIRST, INK, SECOND, heading, new_figure
 from experiments.numbers import means, median
 from experiments.sweep import Job
 
@@ -44,16 +44,16 @@ def draw_methods(table: pd.DataFrame, scores: Sequence[str], definitions: Mappin
     figure, axes = new_figure(down, across, size, sharey=True)
     for axis in axes[len(scores) :]:
         axis.set_visible(False)
-    places = list(range(len(table)))
+    heights = list(range(len(table)))
     own = {"cafo": FIRST, "caso": SECOND, "smooth_caso": SECOND}
     for axis, score in zip(axes, scores, strict=False):
-        for place, row in zip(places, table.to_dict("records"), strict=True):
+        for height, row in zip(heights, table.to_dict("records"), strict=True):
             colour = own.get(row["method"], INK)
-            axis.plot([row[f"{score}_low"], row[f"{score}_high"]], [place, place], color=colour, linewidth=1.4)
-            axis.plot([row[score]], [place], "o", color=colour, markersize=4.5)
+            axis.plot([row[f"{score}_low"], row[f"{score}_high"]], [height, height], color=colour, linewidth=1.4)
+            axis.plot([row[score]], [height], "o", color=colour, markersize=4.5)
         higher = definitions[score]["higher_is_better"]
-        axis.set_title(f"{score.replace('_', ' ')} {'→' if higher else '←'}", loc="left", fontsize=9)
-        axis.set_yticks(places, [name.replace("_", " ") for name in table["method"]])
+        heading(axis, f"{score.replace('_', ' ')} {'→' if higher else '←'}")
+        axis.set_yticks(heights, [name.replace("_", " ") for name in table["method"]])
         axis.grid(axis="y", visible=False)
     axes[0].set_ylim(len(table) - 0.4, -0.6)
     return figure

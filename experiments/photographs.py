@@ -31,9 +31,9 @@ def photographs(run: Run, names: Iterable[str], model: Classifier | None = None)
     """
     wanted = list(names)
     samples = find_samples(run.config.dataset, run.config.seed)
-    places = {name: place for place, name in enumerate(samples.ids)}
+    index = {name: i for i, name in enumerate(samples.ids)}
     preprocessing = (model or classifier(run)).preprocessing
-    return {name: preprocessing(samples[places[name]].read()) for name in wanted}
+    return {name: preprocessing(samples[index[name]].read()) for name in wanted}
 
 
 def photograph_uri(pixels: Tensor) -> str:

@@ -46,25 +46,9 @@ def write_report(experiments: Sequence[Experiment], output: Path, size: str, ove
     Returns:
         Whether every experiment has a result, from complete runs.
     """
-    entries: list[dict[str, Any]] = []
-    environment: dict[str, Any] = {}
-    shown = None
-    for one in experiments:
-        command = " ".join(["python run.py -m", f"experiment={one.name}", f"size={size}", *overrides])
-        entry: dict[str, Any] = {"experiment": one, "command": printable(command), "failures": [], "seed": None,
-                                 "seconds": None}  # fmt: skip
-        try:
-            sweep = Sweep(output / "sweeps" / one.name)
-            entry |= {"failures": sweep.failures, "seed": sweep.environment.get("seed"), "seconds": sweep.seconds}
-            environment = environment or sweep.environment
-            entry["result"] = _judged(one.read(sweep), size)
-            if one.name == gallery.SOURCE:
-                shown = gallery.make_gallery(sweep)
-        except Exception as error:  # one experiment without a result must not cost the others theirs
-            log.debug("%s", traceback.format_exc())
-            entry["failures"] = [*entry["failures"], f"no result: {type(error).__name__}: {describe(error)}"]
-            entry.setdefault("result", Result([], [], {}, Verdict(None, "There is no result.")))
-        entries.append(entry)
+    entries = [_entry(one, output, size, overrides) for one in experiments]
+    environment: dict[str, Any] = next((entry["environment"] for entry in entries if entry["environment"]), {})
+    shown = next((entry["gallery"] for entry in entries if entry["gallery"]), None)
     for folder in ("tables", "figures"):
         (output / folder).mkdir(exist_ok=True)
     for entry in entries:
@@ -82,6 +66,25 @@ def write_report(experiments: Sequence[Experiment], output: Path, size: str, ove
         page = templates.get_template(f"{name}.j2").render(content)
         (output / name).write_text(page, encoding="utf-8", errors="backslashreplace")
     return not any(entry["failures"] for entry in entries)
+
+
+def _entry(one: Experiment, output: Path, size: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """What the report says of an experiment; one without a result must not cost the others theirs."""
+    command = printable(" ".join(["python run.py -m", f"experiment={one.name}", f"size={size}", *overrides]))
+    entry: dict[str, Any] = {"experiment": one, "command": command, "failures": [], "seed": None, "seconds": None,
+                             "environment": {}, "gallery": None}  # fmt: skip
+    try:
+        sweep = Sweep(output / "sweeps" / one.name)
+        entry |= {"failures": sweep.failures, "seed": sweep.environment.get("seed"), "seconds": sweep.seconds}
+        entry["environment"] = sweep.environment
+        entry["result"] = _judged(one.read(sweep), size)
+        if one.name == gallery.SOURCE:
+            entry["gallery"] = gallery.make_gallery(sweep)
+    except Exception as error:
+        log.debug("%s", traceback.format_exc())
+        entry["failures"] = [*entry["failures"], f"no result: {type(error).__name__}: {describe(error)}"]
+        entry.setdefault("result", Result([], [], {}, Verdict(None, "There is no result.")))
+    return entry
 
 
 def _judged(result: Result, size: str) -> Result:

@@ -44,7 +44,7 @@ def read(sweep: Sweep) -> Result:
 
 
 EXPERIMENT = Experiment(
-    place=7,
+    position=7,
     title="Robustness",
     question="Do maps stay while the image hardly changes, by noise or by an attack made for maps?",
     expectation=(

@@ -1,9 +1,10 @@
 """Smooth CASO: how many noisy copies, and how much noise."""
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.drawing import MORE, legend, new_figure
+from experiments.drawing import MORE, draw_panels, draw_series
 from experiments.experiment import Experiment, Picture, Result, Table, judge
 from experiments.numbers import means, median
 from experiments.sweep import Sweep
@@ -22,33 +23,33 @@ def read(sweep: Sweep) -> Result:
     table = pd.DataFrame(rows).sort_values(["stddev", "n_samples"], ignore_index=True)
     ends = {}
     for stddev, one in table.groupby("stddev"):
-        ends[f"{stddev:g}"] = [float(one["rank_correlation_noise"].iloc[place]) for place in (0, -1)]
+        ends[f"{stddev:g}"] = one["rank_correlation_noise"].iloc[[0, -1]].tolist()
     fewest, most = int(table["n_samples"].min()), int(table["n_samples"].max())
     numbers = {"images": int(table["images"].max()), "copies": [fewest, most], "stability_by_noise": ends}
-    told = ", ".join(f"{few:.3f} and {many:.3f} at noise {stddev}" for stddev, (few, many) in ends.items())
+    measured = ", ".join(f"{few:.3f} and {many:.3f} at noise {stddev}" for stddev, (few, many) in ends.items())
     verdict = judge(
         [(all(many >= few for few, many in ends.values()) if most > fewest else None,
-          f"Rank correlation under noise with {fewest} and {most} copies: {told}.")]
+          f"Rank correlation under noise with {fewest} and {most} copies: {measured}.")]
     )  # fmt: skip
     caption = "Smooth CASO by the number of noisy copies and their noise (a fraction of the image's range): means."
     return Result([Table("settings", caption, table)], [Picture("settings", caption, _draw(table))], numbers, verdict)
 
 
 def _draw(table: pd.DataFrame) -> Figure:
-    figure, axes = new_figure(1, len(_SCORES), (12, 3))
-    for axis, score in zip(axes, _SCORES, strict=True):
+    copies = sorted(set(table["n_samples"]))
+
+    def panel(axis: Axes, score: str) -> None:
         for colour, (stddev, one) in zip(MORE * 9, table.groupby("stddev"), strict=False):
-            axis.plot(one["n_samples"], one[score], "o-", color=colour, markersize=4, label=f"noise {stddev:g}")
+            draw_series(axis, one, "n_samples", score, colour, f"noise {stddev:g}")
         axis.set(xscale="log", xlabel="copies")
-        axis.set_xticks(sorted(set(table["n_samples"])), [str(n) for n in sorted(set(table["n_samples"]))])
+        axis.set_xticks(copies, [str(n) for n in copies])
         axis.minorticks_off()
-        axis.set_title(score.replace("_", " "), loc="left", fontsize=9)
-    legend(axes[0])
-    return figure
+
+    return draw_panels({score: score.replace("_", " ") for score in _SCORES}, (12, 3), panel)
 
 
 EXPERIMENT = Experiment(
-    place=8,
+    position=8,
     title="Smoothing",
     question="What do the number of noisy copies and their noise do to smooth CASO?",
     expectation="With more copies the maps are more stable under noise, whatever the noise of the copies.",

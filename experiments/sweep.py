@@ -69,8 +69,8 @@ class Sweep:
                 self.jobs.append(Job(overrides, run, run.config))
                 # A solver that diverges, or a network that is not finite, is a result.
                 failed = run.table[run.table["status"].isin(FAILED) & (run.table["status"] != NOT_FINITE)]
-                told = {f"{one.image}: {one.message}" for one in failed.itertuples()}
-                self.failures += [f"{overrides}: no map of {one}" for one in sorted(told)]
+                messages = {f"{one.image}: {one.message}" for one in failed.itertuples()}
+                self.failures += [f"{overrides}: no map of {one}" for one in sorted(messages)]
             else:
                 self.failures.append(f"{overrides}: {row['status']} {row['message']}".strip())
         if not self.jobs:

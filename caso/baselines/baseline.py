@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from caso.memory import Chunks, is_out_of_memory
 from caso.network import evaluation_copy, fingerprint
 from caso.network.outputs import Logits, as_logits, find_outputs
+from caso.parameters import Allowed, check_parameters
 from caso.precision import full_precision
+
+_BatchSize = Annotated[int | None, Allowed("None or at least 1", lambda size: size is None or size >= 1)]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -21,11 +24,11 @@ class Baseline:
 
     Attributes:
         model: a classifier `[B, C, H, W] -> [B, K]`; comes back unchanged. It is explained in evaluation mode.
-        batch_size: copies of images in one pass; None for 8, or 64 on a GPU. Halved by itself where memory runs out.
+        batch_size: copies of images in one pass; None for 8, or 64 on a GPU. Halved where memory runs out.
     """
 
     model: nn.Module
-    batch_size: int | None = None
+    batch_size: _BatchSize = None
 
     name: ClassVar[str]
     _seen: tuple[object, ...] = field(default=(), init=False, repr=False)
@@ -39,7 +42,7 @@ class Baseline:
         """
         if not isinstance(self.model, nn.Module):
             raise TypeError(f"model: must be a torch.nn.Module, not {type(self.model).__name__}")
-        self._require(self.batch_size is None or self.batch_size >= 1, "batch_size", "None or at least 1")
+        check_parameters(self)
 
     @property
     def gradients(self) -> float:
@@ -70,8 +73,8 @@ class Baseline:
         return torch.cat(parts).to(inputs.dtype)
 
     def _ready(self, images: Tensor) -> nn.Module:
-        known = (*fingerprint(self.model), images.dtype, images.device, images.shape[1:])
-        if known != self._seen:
+        key = (*fingerprint(self.model), images.dtype, images.device, images.shape[1:])
+        if key != self._seen:
             self._chunks = Chunks(self.batch_size or (64 if images.device.type == "cuda" else 8))
             network = evaluation_copy(self.model, images.dtype)
             outputs = find_outputs(network, images)
@@ -79,7 +82,7 @@ class Baseline:
                 outputs.log()
             self._network = self._prepared(as_logits(network, outputs), images[:1])
             self._copies = self._chunks.size or 1
-            self._seen = known
+            self._seen = key
         return self._network
 
     def _prepared(self, network: nn.Module, image: Tensor) -> nn.Module:
@@ -103,9 +106,9 @@ class Baseline:
         """Maps of a chunk; `copies` of each image fit into one pass."""
         raise NotImplementedError
 
-    def _require(self, condition: bool, option: str, allowed: str) -> None:
-        if not condition:
-            raise ValueError(f"{self.name}: {option}={getattr(self, option)!r}: must be {allowed}")
+    def _refuse(self, condition: bool, reason: str) -> None:
+        if condition:
+            raise ValueError(f"{self.name}: the network does not allow it: {reason}")
 
 
 def _targets(network: nn.Module, images: Tensor, target: int | Tensor | None, chunks: Chunks) -> Tensor:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from caso.baselines.baseline import Baseline
+from caso.parameters import Count, NotNegative, require
 from caso.smoothing import noisy_copies
 
 _FORWARD = 1 / 3
@@ -19,15 +19,14 @@ _FORWARD = 1 / 3
 def _saliency(network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
     from captum.attr import Saliency
 
-    maps: Tensor = Saliency(network).attribute(images, target=targets, abs=False)
-    return maps
+    return Saliency(network).attribute(images, target=targets, abs=False)
 
 
 @dataclass(kw_only=True, eq=False)
 class Gradient(Baseline):
     """Signed gradient of the class's logit. Simonyan, Vedaldi, Zisserman 2013, arXiv 1312.6034."""
 
-    name: ClassVar[str] = "gradient"
+    name = "gradient"
 
     def _maps(self, network: nn.Module, images: Tensor, targets: Tensor, copies: int) -> Tensor:
         return _saliency(network, images, targets)
@@ -37,7 +36,7 @@ class Gradient(Baseline):
 class InputXGradient(Baseline):
     """Gradient times image. Shrikumar, Greenside, Shcherbina, Kundaje 2016, arXiv 1605.01713."""
 
-    name: ClassVar[str] = "input_x_gradient"
+    name = "input_x_gradient"
 
     def _maps(self, network: nn.Module, images: Tensor, targets: Tensor, copies: int) -> Tensor:
         from captum.attr import InputXGradient as Method
@@ -53,14 +52,9 @@ class IntegratedGradients(Baseline):
         n_steps: points on the way.
     """
 
-    n_steps: int = 50
+    n_steps: Count = 50
 
-    name: ClassVar[str] = "integrated_gradients"
-
-    def __post_init__(self) -> None:
-        """Check the options."""
-        super().__post_init__()
-        self._require(self.n_steps >= 1, "n_steps", "at least 1")
+    name = "integrated_gradients"
 
     @property
     def gradients(self) -> float:
@@ -87,17 +81,11 @@ class SmoothGrad(Baseline):
         seed: of the noise.
     """
 
-    n_samples: int = 16
-    stddev: float = 0.15
+    n_samples: Count = 16
+    stddev: NotNegative = 0.15
     seed: int = 0
 
-    name: ClassVar[str] = "smoothgrad"
-
-    def __post_init__(self) -> None:
-        """Check the options."""
-        super().__post_init__()
-        self._require(self.n_samples >= 1, "n_samples", "at least 1")
-        self._require(0 <= self.stddev < math.inf, "stddev", "a number >= 0")
+    name = "smoothgrad"
 
     @property
     def gradients(self) -> float:
@@ -122,17 +110,16 @@ class Occlusion(Baseline):
         stride: pixels between two squares; at most `window`.
     """
 
-    window: int = 32
+    window: Count = 32
     stride: int = 16
     _gradients: float = field(default=math.nan, init=False, repr=False)
 
-    name: ClassVar[str] = "occlusion"
+    name = "occlusion"
 
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
-        self._require(self.window >= 1, "window", "at least 1")
-        self._require(1 <= self.stride <= self.window, "stride", "at least 1 and at most window")
+        require(self, 1 <= self.stride <= self.window, "stride", "at least 1 and at most window")
 
     @property
     def gradients(self) -> float:

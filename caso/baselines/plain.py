@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +22,7 @@ class Random(Baseline):
 
     seed: int = 0
 
-    name: ClassVar[str] = "random"
+    name = "random"
 
     @property
     def gradients(self) -> float:
@@ -44,7 +43,7 @@ class Random(Baseline):
 class Edges(Baseline):
     """Magnitude of each channel's Sobel gradient, the border repeated outwards: a map that no network has seen."""
 
-    name: ClassVar[str] = "edges"
+    name = "edges"
 
     @property
     def gradients(self) -> float:

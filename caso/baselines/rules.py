@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from caso.baselines.baseline import Baseline
 from caso.baselines.modules import ClampedReLU, TwoReLUs, last_convolution, nonlinearities, replace_relu6
+from caso.parameters import require
 
 
 @dataclass(kw_only=True, eq=False)
@@ -19,14 +19,14 @@ class GuidedBackprop(Baseline):
     ReLUs (and ReLU6s) must be modules.
     """
 
-    name: ClassVar[str] = "guided_backprop"
+    name = "guided_backprop"
 
     def _prepared(self, network: nn.Module, image: Tensor) -> nn.Module:
         replace_relu6(network, ClampedReLU)
         calls, outside = nonlinearities(network, image, (nn.ReLU,))
         outside &= {"relu", "hardtanh"}
-        _refuse(self.name, bool(outside), f"{', '.join(sorted(outside))} runs outside nn.ReLU and nn.ReLU6 modules")
-        _refuse(self.name, not calls, "it has no nn.ReLU or nn.ReLU6 modules")
+        self._refuse(bool(outside), f"{', '.join(sorted(outside))} runs outside nn.ReLU and nn.ReLU6 modules")
+        self._refuse(not calls, "it has no nn.ReLU or nn.ReLU6 modules")
         return network
 
     def _maps(self, network: nn.Module, images: Tensor, targets: Tensor, copies: int) -> Tensor:
@@ -47,17 +47,17 @@ class GradCAM(Baseline):
 
     layer: str | None = None
 
-    name: ClassVar[str] = "gradcam"
+    name = "gradcam"
 
     def _prepared(self, network: nn.Module, image: Tensor) -> nn.Module:
         if self.layer is None:
             found = last_convolution(network, image)
-            _refuse(self.name, found is None, "it has no nn.Conv2d with more than one position; name a layer")
+            self._refuse(found is None, "it has no nn.Conv2d with more than one position; name a layer")
             assert found is not None
             self._layer = found
             return network
         modules = dict(network.named_modules())
-        self._require(self.layer in modules, "layer", "the dotted name of one of the model's modules")
+        require(self, self.layer in modules, "layer", "the dotted name of one of the model's modules")
         self._layer = modules[self.layer]
         return network
 
@@ -66,7 +66,7 @@ class GradCAM(Baseline):
 
         maps = Method(network, self._layer).attribute(images, target=targets, relu_attributions=True)
         fits = isinstance(maps, Tensor) and maps.dim() == 4
-        _refuse(self.name, not fits, "the layer's output is not one tensor [B, C, H, W]")
+        self._refuse(not fits, "the layer's output is not one tensor [B, C, H, W]")
         return F.interpolate(maps, size=images.shape[2:], mode="bilinear", align_corners=False).expand_as(images)
 
 
@@ -77,7 +77,7 @@ class DeepLift(Baseline):
     Non-linear functions must be modules that Captum knows (or ReLU6), each used once.
     """
 
-    name: ClassVar[str] = "deeplift"
+    name = "deeplift"
 
     @property
     def gradients(self) -> float:
@@ -90,17 +90,12 @@ class DeepLift(Baseline):
         replace_relu6(network, TwoReLUs)
         calls, outside = nonlinearities(network, image, tuple(SUPPORTED_NON_LINEAR))
         known = "modules that it knows (" + ", ".join(kind.__name__ for kind in SUPPORTED_NON_LINEAR) + ", ReLU6)"
-        _refuse(self.name, bool(outside), f"{', '.join(sorted(outside))} runs outside {known}")
+        self._refuse(bool(outside), f"{', '.join(sorted(outside))} runs outside {known}")
         again = sorted(name for name, count in calls.items() if count > 1)
-        _refuse(self.name, bool(again), f"a module is used more than once ({', '.join(again)})")
+        self._refuse(bool(again), f"a module is used more than once ({', '.join(again)})")
         return network
 
     def _maps(self, network: nn.Module, images: Tensor, targets: Tensor, copies: int) -> Tensor:
         from captum.attr import DeepLift as Method
 
         return Method(network).attribute(images, target=targets)
-
-
-def _refuse(name: str, condition: bool, reason: str) -> None:
-    if condition:
-        raise ValueError(f"{name}: the network does not allow it: {reason}")

@@ -1,6 +1,9 @@
-"""Perturbed copies of images on which the maps of robust methods stay what they are."""
+"""The top-k attack: images changed a little, so that their gradient maps change much."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -10,18 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from caso.memory import is_out_of_memory
 from caso.metrics.case import Case, Network
 
-
-def scaled_noise(images: Tensor, epsilon: float, seed: int) -> Tensor:
-    """Images with noise of plus or minus `epsilon` times the pixel, clipped to [0, 1].
-
-    Args:
-        images: `[B, C, H, W]`.
-        epsilon: size of the noise, relative to the pixel.
-        seed: of the signs, which are the same for every image.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    signs = 2 * torch.randint(2, (1, *images.shape[1:]), generator=generator) - 1
-    return (images * (1 + epsilon * signs.to(images))).clamp(0, 1)
+_Share = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 def topk_attack(case: Case, epsilon: float, steps: int, k: int, halve: bool) -> Tensor:
@@ -46,50 +38,51 @@ def topk_attack(case: Case, epsilon: float, steps: int, k: int, halve: bool) -> 
     Raises:
         ValueError: the network's gradient has no derivative.
     """
-    wanted = (case.places < min(k, case.pixels)).double()
+    relevant = (case.ranks < min(k, case.pixels)).double()
 
-    def work(rows: slice) -> Tensor:
+    def chunk(rows: slice) -> Tensor:
         # Copies: what was made in inference mode cannot enter autograd.
         images, targets = case.images[rows].detach().clone(), case.targets[rows].clone()
-        return _attack(case.network, images, targets, wanted[rows].clone(), epsilon, steps, halve)
+        share = partial(_share, case.network, targets, relevant[rows].clone())
+        return _attack(share, images, epsilon, steps, halve)
 
     with torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-        return torch.cat(case.gradient_chunks.map(work, len(case.images)))
+        return torch.cat(case.gradient_chunks.map(chunk, len(case.images)))
 
 
-def _attack(
-    network: Network, images: Tensor, targets: Tensor, wanted: Tensor, epsilon: float, steps: int, halve: bool
-) -> Tensor:
+def _attack(share: _Share, images: Tensor, epsilon: float, steps: int, halve: bool) -> Tensor:
+    """Descend the share by sign gradients, without a change of the predicted class; return the images of the least."""
+
     def where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
         return torch.where(condition[:, None, None, None], a, b)
 
-    logits, least, slope = _share(network, images, targets, wanted)
+    logits, least, gradient = share(images)
     predicted, best, base = logits.argmax(1), images, images
     size = torch.full_like(images[:, :1, :1, :1], epsilon / steps)
     for _ in range(steps):
-        trial = (base - size * slope.sign()).clamp(0, 1)
-        logits, share, steeper = _share(network, trial, targets, wanted)
+        trial = (base - size * gradient.sign()).clamp(0, 1)
+        logits, value, trial_gradient = share(trial)
         allowed = logits.argmax(1) == predicted
-        better = allowed & (share < least)
-        least, best = torch.where(better, share, least), where(better, trial, best)
-        base, slope = where(allowed, trial, base), where(allowed, steeper, slope)
+        better = allowed & (value < least)
+        least, best = torch.where(better, value, least), where(better, trial, best)
+        base, gradient = where(allowed, trial, base), where(allowed, trial_gradient, gradient)
         size = where(allowed, size, size / 2 if halve else torch.zeros_like(size))
     return best
 
 
-def _share(network: Network, images: Tensor, targets: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits, the share of the gradient map's mass on the wanted pixels, and its gradient; share 0 of a zero map."""
+def _share(network: Network, targets: Tensor, relevant: Tensor, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits, the share of the gradient map's mass on the relevant pixels (0 of a zero map), and its gradient."""
     images = images.detach().requires_grad_(True)
     logits = network(images)
     loss = F.cross_entropy(logits, targets, reduction="sum")
     try:
-        (gradient,) = torch.autograd.grad(loss, images, create_graph=True)
-        mass = gradient.abs().sum(1).flatten(1).double()
+        (gradient_map,) = torch.autograd.grad(loss, images, create_graph=True)
+        mass = gradient_map.abs().sum(1).flatten(1).double()
         total = mass.sum(1)
-        share = (mass * wanted).sum(1) / total.where(total > 0, 1)
-        (slope,) = torch.autograd.grad(share.sum(), images)
+        share = (mass * relevant).sum(1) / total.where(total > 0, 1)
+        (gradient,) = torch.autograd.grad(share.sum(), images)
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
         raise ValueError(f"top-k attack: the network's gradient has no derivative ({error})") from error
-    return logits.detach(), share.detach(), slope
+    return logits.detach(), share.detach(), gradient

@@ -1,4 +1,4 @@
-"""What a metric is given: images with their maps, and what metrics share of them."""
+"""The input of a metric: images with their maps, and what metrics share of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from caso.memory import Chunks
-from caso.metrics.ranking import pixel_mass, places
+from caso.metrics.ranking import pixel_mass, ranks
 from caso.metrics.substrates import substrate
 from caso.network.capture import pays_channels_last
 
@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 
 
 def default_chunk(device: torch.device) -> int:
-    """Images in one forward pass, where nothing else is asked for."""
+    """Images in one forward pass by default."""
     return 128 if device.type == "cuda" else 16
 
 
@@ -38,8 +38,8 @@ class Case:
         targets: class explained, `[B]`.
         explain: the method that made the maps, for metrics that must explain again; else None.
         explain_with: the same method for another network: gives an `explain`; else None.
-        chunks: images in one forward pass, halved by itself where memory runs out. Hand the same one to several cases,
-            and they need not find out anew.
+        chunks: images in one forward pass, halved where memory runs out. Cases that share it also share the size that
+            was found to fit.
     """
 
     network: Network
@@ -65,7 +65,7 @@ class Case:
         if self.targets.shape != (len(self.images),):
             raise ValueError(f"targets of shape {tuple(self.targets.shape)}: must be one class an image")
         self.chunks.size = self.chunks.size or default_chunk(self.images.device)
-        self._known: dict[object, Any] = {}
+        self._of_maps: dict[object, Any] = {}
         self._of_images: dict[object, Any] = {}
 
     def with_maps(
@@ -103,9 +103,9 @@ class Case:
         return pixel_mass(self.maps)
 
     @cached_property
-    def places(self) -> Tensor:
-        """Place of each pixel in the order of falling mass, from 0, `[B, H * W]`; ties by position, row by row."""
-        return places(self.mass)
+    def ranks(self) -> Tensor:
+        """Rank of each pixel in the order of falling mass, from 0, `[B, H * W]`; ties by position, row by row."""
+        return ranks(self.mass)
 
     @cached_property
     def gradient_chunks(self) -> Chunks:
@@ -115,10 +115,7 @@ class Case:
     @property
     def logits(self) -> Tensor:
         """Of the images, `[B, K]`."""
-        if "logits" not in self._of_images:
-            self._of_images["logits"] = self.run(lambda rows: self.images[rows], len(self.images))
-        found: Tensor = self._of_images["logits"]
-        return found
+        return self.share("logits", lambda: self._run(lambda rows: self.images[rows], len(self.images)))
 
     @property
     def predicted(self) -> Tensor:
@@ -129,23 +126,40 @@ class Case:
         """The classes that a metric follows, `[B]`: those "predicted" for the images, or those explained ("target")."""
         return self.predicted if of == "predicted" else self.targets
 
-    def substrate(self, name: str, seed: int = 0) -> Tensor:
-        """What takes the place of removed pixels, `[B, C, H, W]`; see `caso.metrics.substrates`."""
-        key = (name, seed)
-        if key not in self._of_images:
-            self._of_images[key] = substrate(name, self.images, seed)
-        found: Tensor = self._of_images[key]
-        return found
+    def probabilities(self, logits: Tensor, of: str) -> Tensor:
+        """Softmax probabilities, in float64, of the classes that a metric follows: `[B, S, K]` to `[B, S]`."""
+        index = torch.arange(len(logits), device=logits.device)
+        return logits.double().softmax(2)[index, :, self.classes(of)]
 
-    def run(self, copies: Callable[[slice], Tensor], count: int) -> Tensor:
-        """Logits `[count, K]` of copies that are made a chunk at a time.
+    def substrate(self, name: str, seed: int = 0) -> Tensor:
+        """Substitutes for removed pixels, `[B, C, H, W]`; see `caso.metrics.substrates`."""
+        return self.share((name, seed), lambda: substrate(name, self.images, seed))
+
+    def logits_of_copies(self, copies: Callable[[Tensor, Tensor], Tensor], count: int) -> Tensor:
+        """Logits of altered copies of every image, which are made a chunk at a time: `[B, count, K]`.
 
         Args:
-            copies: makes the copies of a slice of `range(count)`, on the device.
-            count: how many there are.
+            copies: makes n copies, on the device, from the indices of their images `[n]` and their numbers `[n]`.
+            count: copies an image, numbered from 0.
         """
+        batch = len(self.images)
+
+        def chunk(rows: slice) -> Tensor:
+            # Number by number, not image by image: ROAD's systems of like size converge together.
+            index = torch.arange(rows.start, rows.stop, device=self.images.device)
+            return copies(index % batch, index // batch)
+
+        return self._run(chunk, batch * count).unflatten(0, (count, batch)).transpose(0, 1)
+
+    def explained(self, images: Tensor, targets: Tensor | None = None) -> Tensor:
+        """Maps by the same method of other images, or of other classes; for metrics that need `explain`."""
+        assert self.explain is not None
+        return self.explain(images, self.targets if targets is None else targets).detach()
+
+    def _run(self, images: Callable[[slice], Tensor], count: int) -> Tensor:
+        """Logits `[count, K]` of images that are made a chunk at a time, by slices of `range(count)`."""
         with torch.no_grad():
-            return torch.cat(self.chunks.map(lambda rows: self.network(self._laid_out(copies(rows))), count))
+            return torch.cat(self.chunks.map(lambda rows: self.network(self._laid_out(images(rows))), count))
 
     def _laid_out(self, images: Tensor) -> Tensor:
         """The same images in the memory layout that the network is fastest in."""
@@ -156,15 +170,15 @@ class Case:
 
     def share(self, key: object, compute: Callable[[], _T]) -> _T:
         """Compute something that does not depend on the maps once for all maps of the same images and classes."""
-        key = (key, tuple(self.targets.tolist()))
-        if key not in self._of_images:
-            self._of_images[key] = compute()
-        result: _T = self._of_images[key]
-        return result
+        return _once(self._of_images, key, compute)
 
     def remember(self, key: object, compute: Callable[[], _T]) -> _T:
         """Compute something that several metrics need only once."""
-        if key not in self._known:
-            self._known[key] = compute()
-        result: _T = self._known[key]
-        return result
+        return _once(self._of_maps, key, compute)
+
+
+def _once(results: dict[object, Any], key: object, compute: Callable[[], _T]) -> _T:
+    if key not in results:
+        results[key] = compute()
+    result: _T = results[key]
+    return result

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor
 
 from caso.metrics.case import Case
-from caso.metrics.metric import Metric, Score, require
+from caso.metrics.metric import Followed, Metric, Score
+from caso.metrics.noise import normal_noise
+from caso.parameters import Count, Positive
 
 
 @dataclass(frozen=True)
@@ -23,25 +21,19 @@ class Infidelity(Metric):
         seed: of the noise; the draws are the same for every image.
     """
 
-    samples: int = 64
-    stddev: float = 0.1
-    of: str = "target"
+    samples: Count = 64
+    stddev: Positive = 0.1
+    of: Followed = "target"
     seed: int = 0
 
-    name: ClassVar[str] = "infidelity"
-    family: ClassVar[str] = "faithfulness"
-    higher_is_better: ClassVar[bool] = False
-    source: ClassVar[str] = "Yeh et al. 2019, arXiv 1901.09392, normalised as in Captum's infidelity(normalize=True)"
-    sentence: ClassVar[str] = (
+    name = "infidelity"
+    family = "faithfulness"
+    higher_is_better = False
+    source = "Yeh et al. 2019, arXiv 1901.09392, normalised as in Captum's infidelity(normalize=True)"
+    sentence = (
         "Mean over Gaussian noise I of (b I'A - (f(x) - f(x - I)))^2, with A the map, f the softmax probability of the"
         " class, and b the factor that makes it smallest (0 for a map that is zero)."
     )
-
-    def __post_init__(self) -> None:
-        """Check the parameters."""
-        require(self, self.samples >= 1, "samples", "at least 1")
-        require(self, self.stddev > 0, "stddev", "a number > 0")
-        require(self, self.of in ("predicted", "target"), "of", "predicted or target")
 
     @property
     def passes(self) -> int:
@@ -49,17 +41,9 @@ class Infidelity(Metric):
         return self.samples + 1
 
     def _score(self, case: Case) -> Score:
-        noise = _noise(case.images, self.samples, self.stddev, self.seed)
-
-        def copies(rows: slice) -> Tensor:
-            index = torch.arange(rows.start, rows.stop, device=noise.device)
-            return case.images[index // self.samples] - noise[index % self.samples]
-
-        classes = case.classes(self.of)
-        logits = case.run(copies, len(case.images) * self.samples)
-        chosen = classes.repeat_interleave(self.samples)[:, None]
-        noisy = logits.double().softmax(1).gather(1, chosen).view(-1, self.samples)
-        drop = case.logits.double().softmax(1).gather(1, classes[:, None]) - noisy
+        noise = normal_noise(case.images, self.samples, self.stddev, self.seed)
+        noisy = case.logits_of_copies(lambda image, draw: case.images[image] - noise[draw], self.samples)
+        drop = case.probabilities(case.logits[:, None], self.of) - case.probabilities(noisy, self.of)
         # A peak of 1: squares of tiny maps would underflow; the factor b makes up for it.
         maps = case.maps.flatten(1).nan_to_num(0, 0, 0)
         peak = maps.abs().amax(1, keepdim=True)
@@ -67,9 +51,3 @@ class Infidelity(Metric):
         square = predicted.square().sum(1)
         factor = (predicted * drop).sum(1) / square.where(square > 0, 1)
         return Score((factor[:, None] * predicted - drop).square().mean(1))
-
-
-def _noise(images: Tensor, samples: int, stddev: float, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(samples, *images.shape[1:], generator=generator, dtype=torch.float64)
-    return (stddev * noise).to(images)

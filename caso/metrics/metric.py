@@ -1,20 +1,24 @@
-"""What a metric gives back, and what every metric states of itself."""
+"""What a metric returns, and what every metric states of itself."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from caso.metrics.case import Case
+from caso.parameters import check_parameters, one_of
 from caso.precision import full_precision
+
+Followed = Annotated[str, one_of("predicted", "target")]
+"""The class that a metric follows: the one predicted for the untouched image, or the explained one."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """What a metric gives.
+    """The result of a metric.
 
     Attributes:
         values: one an image, `[B]`, float64. NaN where the map is not finite or the network gives NaN; other
@@ -30,7 +34,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure of maps. Its fields are its parameters.
+    """A measure of maps. Its fields are its parameters; their annotations state the allowed values.
 
     Class attributes:
         name: key in `caso.metrics.METRICS`.
@@ -52,6 +56,18 @@ class Metric:
     axes: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
 
+    def __post_init__(self) -> None:
+        """Check the parameters; a list becomes a tuple.
+
+        Raises:
+            ValueError: a value is out of range.
+        """
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, list):
+                object.__setattr__(self, one.name, tuple(value))
+        check_parameters(self)
+
     @property
     def passes(self) -> int:
         """Forward passes an image, at most; without those of the explanations."""
@@ -64,8 +80,8 @@ class Metric:
 
     @property
     def explanations(self) -> int:
-        """Further maps an image."""
-        return 0
+        """Further maps an image: one for metrics that explain again, unless they say otherwise."""
+        return 1 if self.needs else 0
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -101,9 +117,3 @@ class Metric:
 
     def _score(self, case: Case) -> Score:
         raise NotImplementedError
-
-
-def require(metric: Metric, condition: bool, name: str, allowed: str) -> None:
-    """Raise a ValueError that names the metric, the parameter, its value and what is allowed, unless `condition`."""
-    if not condition:
-        raise ValueError(f"{metric.name}: {name}={getattr(metric, name)!r}: must be {allowed}")

@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+RELEVANCE = "relevance is the sum of the map's magnitudes over the channels, ties by position, row by row."
+MEAN_RANKS = "ties share their mean rank; constant maps correlate 1 with each other and 0 with others."
+"""For the definitions of metrics: the order of pixels, and Spearman's correlation."""
+
 
 def pixel_mass(maps: Tensor) -> Tensor:
     """Sum of magnitudes over the channels, `[B, C, H, W]` to `[B, H * W]`, in float64; 0 for what is not finite."""
@@ -12,8 +16,8 @@ def pixel_mass(maps: Tensor) -> Tensor:
     return magnitude.sum(1, dtype=torch.float64).flatten(1)
 
 
-def places(values: Tensor) -> Tensor:
-    """Place of each entry of `[B, n]` in the order of falling values, from 0. Ties: the earlier entry comes first."""
+def ranks(values: Tensor) -> Tensor:
+    """Rank of each entry of `[B, n]` in the order of falling values, from 0. Ties: the earlier entry comes first."""
     order = values.argsort(dim=1, descending=True, stable=True)
     position = torch.arange(values.shape[1], device=values.device).expand_as(order)
     return torch.empty_like(order).scatter_(1, order, position)

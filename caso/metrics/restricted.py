@@ -1,18 +1,18 @@
-"""What of the loss's curvature is left where the network has fewer classes to choose from."""
+"""The loss's curvature where the network has fewer classes to choose from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from caso.analysis.restricted import kept_classes, restricted_spectra
 from caso.metrics.case import Case
-from caso.metrics.metric import Metric, Score, require
-from caso.metrics.surface import by_chunks, closed_form_holds
-from caso.network import Prepared
+from caso.metrics.curvature import CurvatureMetric, closed_form_holds, evaluate
+from caso.metrics.metric import Score
+from caso.parameters import Allowed, Positive
 
 _CLASSES = (
     " The softmax is that of k classes alone: the explained one and the most probable others; H = W (diag p - p p^T)"
@@ -20,27 +20,24 @@ _CLASSES = (
     " or g is zero (one class) or the network is not piecewise linear."
 )
 
+_Counts = Annotated[
+    tuple[int, ...], Allowed("numbers of classes, each at least 2", lambda found: found and min(found) >= 2)
+]
+
 
 @dataclass(frozen=True)
-class _Restricted(Metric):
-    """What metrics of the restricted softmax share.
+class _Restricted(CurvatureMetric):
+    """A figure of the Hessian where the softmax has only some of the classes.
 
     Attributes:
         counts: classes kept, at least 2 each; at most as many as the network has.
     """
 
-    counts: tuple[int, ...] = (2, 5, 10, 100, 1000)
+    counts: _Counts = (2, 5, 10, 100, 1000)
 
-    family: ClassVar[str] = "curvature"
-    higher_is_better: ClassVar[bool | None] = None
-    source: ClassVar[str] = (
+    source = (
         "Singla et al. 2019, arXiv 1902.00407 (the role of the number of classes); keeping k of them is chosen here"
     )
-
-    def __post_init__(self) -> None:
-        """Check the parameters; a list of counts becomes a tuple."""
-        object.__setattr__(self, "counts", tuple(self.counts))
-        require(self, len(self.counts) > 0 and min(self.counts) >= 2, "counts", "numbers of classes, each at least 2")
 
     @property
     def passes(self) -> int:
@@ -57,11 +54,14 @@ class _Restricted(Metric):
         known = closed_form_holds(case)[:, None]
         curve = torch.full((len(case.images), len(kept)), torch.nan, dtype=torch.float64, device=case.images.device)
         if bool(known.any()):
-
-            def work(network: Prepared, image: Tensor, target: Tensor) -> Tensor:
-                return restricted_spectra(network, image, target, self.counts, case.gradient_chunks)
-
-            spectra = case.share(("restricted", self.counts), lambda: by_chunks(case, work, alone=True))
+            spectra = evaluate(
+                case,
+                ("restricted", self.counts),
+                lambda network, image, target: restricted_spectra(
+                    network, image, target, self.counts, case.gradient_chunks
+                ),
+                one_by_one=True,
+            )
             curve = torch.where(known, self._figures(spectra[..., 0], spectra[..., 1]), torch.nan)
         return Score(curve[:, -1], curve, torch.tensor(kept, dtype=torch.float64, device=curve.device))
 
@@ -73,9 +73,9 @@ class _Restricted(Metric):
 class RestrictedShare(_Restricted):
     """Share of the leading eigenvalue while the softmax has only some of the classes."""
 
-    name: ClassVar[str] = "restricted_share"
-    axes: ClassVar[tuple[str, ...]] = ("classes kept", "share of the leading eigenvalue")
-    sentence: ClassVar[str] = "lambda_max(H) / trace(H)." + _CLASSES
+    name = "restricted_share"
+    axes = ("classes kept", "share of the leading eigenvalue")
+    sentence = "lambda_max(H) / trace(H)." + _CLASSES
 
     def _figures(self, values: Tensor, parts: Tensor) -> Tensor:
         trace = values.sum(-1)
@@ -91,20 +91,15 @@ class RestrictedDistance(_Restricted):
         lambda2: weight of the quadratic penalty.
     """
 
-    lambda2: float = 4.0
+    lambda2: Positive = 4.0
 
-    name: ClassVar[str] = "restricted_distance"
-    range: ClassVar[tuple[float | None, float | None]] = (0.0, 2.0)
-    axes: ClassVar[tuple[str, ...]] = ("classes kept", "distance of the maps")
-    sentence: ClassVar[str] = (
+    name = "restricted_distance"
+    range = (0.0, 2.0)
+    axes = ("classes kept", "distance of the maps")
+    sentence = (
         "Euclidean distance between the maps a of CASO and b of CAFO, each of length 1, without a sparsity penalty:"
         " ((lambda2 + lambda_max(H)) I - H) a = g, and b = g / lambda2." + _CLASSES
     )
-
-    def __post_init__(self) -> None:
-        """Check the parameters."""
-        super().__post_init__()
-        require(self, self.lambda2 > 0, "lambda2", "a number > 0")
 
     def _figures(self, values: Tensor, parts: Tensor) -> Tensor:
         # Every vector here is a sum of eigenvectors: its length is that of its parts, weighted by the eigenvalues.

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from caso.metrics.case import Case
-from caso.metrics.metric import Metric, Score, require
+from caso.metrics.metric import Metric, Score
+from caso.metrics.ranking import MEAN_RANKS
 from caso.metrics.similarity import rank_correlation
+from caso.parameters import Count
 
 _RANK = (
-    " Spearman correlation is that of the pixels' relevances, the sums of the map's magnitudes over the channels; ties"
-    " share their mean rank; constant maps correlate 1 with each other and 0 with others."
+    " Spearman correlation is that of the pixels' relevances, the sums of the map's magnitudes over the channels; "
+    + MEAN_RANKS
 )
 
 
 @dataclass(frozen=True)
-class RandomisedLayers(Metric):
+class _Dissimilarity(Metric):
+    """Similarity to a map that should be another one."""
+
+    family = "sanity"
+    higher_is_better = False
+    range = (-1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class RandomisedLayers(_Dissimilarity):
     """Similarity to the maps of the network with more and more of its layers randomised, from the output backwards.
 
     Attributes:
@@ -29,25 +39,18 @@ class RandomisedLayers(Metric):
         seed: of the random weights.
     """
 
-    stages: int = 4
+    stages: Count = 4
     seed: int = 0
 
-    name: ClassVar[str] = "randomised_layers"
-    family: ClassVar[str] = "sanity"
-    higher_is_better: ClassVar[bool] = False
-    range: ClassVar[tuple[float | None, float | None]] = (-1.0, 1.0)
-    source: ClassVar[str] = "Adebayo et al. 2018, arXiv 1810.03292; the distribution of the weights is chosen here"
-    axes: ClassVar[tuple[str, ...]] = ("fraction of layers randomised", "Spearman correlation")
-    sentence: ClassVar[str] = (
+    name = "randomised_layers"
+    source = "Adebayo et al. 2018, arXiv 1810.03292; the distribution of the weights is chosen here"
+    axes = ("fraction of layers randomised", "Spearman correlation")
+    sentence = (
         "Mean over the stages of the Spearman correlation between the map and that of the network whose last layers are"
         " randomised: each of their parameters is drawn from a normal distribution with its own mean and standard"
         " deviation, statistics of normalisation layers stay." + _RANK
     )
-    needs: ClassVar[tuple[str, ...]] = ("explain_with",)
-
-    def __post_init__(self) -> None:
-        """Check the parameters."""
-        require(self, self.stages >= 1, "stages", "at least 1")
+    needs = ("explain_with",)
 
     @property
     def explanations(self) -> int:
@@ -109,7 +112,7 @@ def _randomised(network: nn.Module, fraction: float, seed: int) -> nn.Module:
 
 
 @dataclass(frozen=True)
-class RandomClass(Metric):
+class RandomClass(_Dissimilarity):
     """Similarity to the map of another class.
 
     Attributes:
@@ -118,34 +121,25 @@ class RandomClass(Metric):
 
     seed: int = 0
 
-    name: ClassVar[str] = "random_class"
-    family: ClassVar[str] = "sanity"
-    higher_is_better: ClassVar[bool] = False
-    range: ClassVar[tuple[float | None, float | None]] = (-1.0, 1.0)
-    source: ClassVar[str] = "Sixt, Granz, Landgraf 2019, arXiv 1912.09818 (random logit)"
-    sentence: ClassVar[str] = (
+    name = "random_class"
+    source = "Sixt, Granz, Landgraf 2019, arXiv 1912.09818 (random logit)"
+    sentence = (
         "Spearman correlation between the map and that of another class, drawn for each class from all the others; NaN"
         " for a network of one class." + _RANK
     )
-    needs: ClassVar[tuple[str, ...]] = ("explain",)
+    needs = ("explain",)
 
     @property
     def passes(self) -> int:
-        """That of the untouched image, shared by all metrics, which tells the number of classes."""
-        return 1
-
-    @property
-    def explanations(self) -> int:
-        """One."""
+        """That of the untouched image, shared by all metrics, for the number of classes."""
         return 1
 
     def _score(self, case: Case) -> Score:
-        assert case.explain is not None
         classes = case.logits.shape[1]
         if classes == 1:
             return Score(torch.full((len(case.images),), torch.nan, dtype=torch.float64, device=case.images.device))
-        maps = case.explain(case.images, other_classes(case.targets, classes, self.seed)).detach()
-        return Score(rank_correlation(case.maps, maps))
+        others = other_classes(case.targets, classes, self.seed)
+        return Score(rank_correlation(case.maps, case.explained(case.images, others)))
 
 
 def other_classes(targets: Tensor, classes: int, seed: int) -> Tensor:

@@ -12,7 +12,7 @@ from functools import wraps
 import torch
 from torch import Tensor
 
-from caso.metrics.ranking import average_ranks, correlation, cosine_of_rows, pixel_mass, places
+from caso.metrics.ranking import average_ranks, correlation, cosine_of_rows, pixel_mass, ranks
 
 
 def _of_finite(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -28,7 +28,7 @@ def _of_finite(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 def _common(a: Tensor, b: Tensor, count: int) -> Tensor:
     """How many pixels are among the first `count` of both, `[B]`."""
-    first = [places(pixel_mass(t)) < count for t in (a, b)]
+    first = [ranks(pixel_mass(t)) < count for t in (a, b)]
     return (first[0] & first[1]).sum(1)
 
 

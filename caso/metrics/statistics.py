@@ -1,4 +1,4 @@
-"""Scores of many images in short: mean, median, and how sure they are."""
+"""Summaries of scores: mean, median, and their bootstrap intervals over the images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _AT_ONCE = 4_000_000
 
 @dataclass(frozen=True)
 class Summary:
-    """Scores in short. All figures but the counts are NaN where there is no score.
+    """A summary of scores. All figures but the counts are NaN where there is no score.
 
     Attributes:
         count: scores that are numbers.
@@ -36,8 +36,8 @@ class Summary:
 def summarise(values: Tensor, *, resamples: int = 1000, level: float = 0.95, seed: int = 0) -> Summary:
     """Mean and median of one score an image, with percentile bootstrap intervals over the images.
 
-    To compare two methods, summarise the differences of their scores image by image: the interval then knows that both
-    saw the same images.
+    To compare two methods, summarise the differences of their scores image by image: the interval then accounts for
+    both having seen the same images.
 
     Args:
         values: `[B]`; NaN where an image has no score.
@@ -61,26 +61,18 @@ def summarise(values: Tensor, *, resamples: int = 1000, level: float = 0.95, see
         return Summary(0, missing, math.nan, nothing, math.nan, nothing)
     generator = torch.Generator().manual_seed(seed)
     means, medians = [], []
-    done = 0
-    while done < resamples:
-        size = min(resamples - done, max(1, _AT_ONCE // count))
-        drawn = known[torch.randint(count, (size, count), generator=generator)]
+    for chunk in torch.arange(resamples).split(max(1, _AT_ONCE // count)):
+        drawn = known[torch.randint(count, (len(chunk), count), generator=generator)]
         means.append(drawn.mean(1))
-        medians.append(_median(drawn))
-        done += size
-    return Summary(
-        count,
-        missing,
-        float(known.mean()),
-        _interval(torch.cat(means), level),
-        float(_median(known[None])[0]),
-        _interval(torch.cat(medians), level),
-    )
+        medians.append(median(drawn.sort(dim=1).values))
+    mean_interval, median_interval = (_interval(torch.cat(drawn), level) for drawn in (means, medians))
+    middle = float(median(known.sort().values[None]))
+    return Summary(count, missing, float(known.mean()), mean_interval, middle, median_interval)
 
 
-def _median(rows: Tensor) -> Tensor:
-    n = rows.shape[1]
-    ascending = rows.sort(dim=1).values
+def median(ascending: Tensor) -> Tensor:
+    """Median of each sorted row of `[B, n]`: `[B]`; the mean of the two middle entries where n is even."""
+    n = ascending.shape[1]
     return (ascending[:, (n - 1) // 2] + ascending[:, n // 2]) / 2
 
 

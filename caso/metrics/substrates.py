@@ -1,12 +1,18 @@
-"""What takes the place of removed pixels."""
+"""Substitutes for removed pixels."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from caso.metrics.noise import uniform_noise
+from caso.parameters import one_of
+
 SUBSTRATES = ("black", "mean", "blur", "noise")
+Substrate = Annotated[str, one_of(*SUBSTRATES)]
 
 BLUR_KERNEL, BLUR_SIGMA = 11, 5.0
 """Of RISE's insertion (Petsiuk, Das, Saenko 2018, arXiv 1806.07421)."""
@@ -28,9 +34,7 @@ def substrate(name: str, images: Tensor, seed: int = 0) -> Tensor:
         return images.mean((2, 3), keepdim=True).expand_as(images)
     if name == "blur":
         return _blur(images)
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.rand(1, *images.shape[1:], generator=generator, dtype=torch.float64)
-    return noise.to(images).expand_as(images)
+    return uniform_noise(images, 1, seed).to(images).expand_as(images)
 
 
 def _blur(images: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ def test_the_paper_is_on_imagenet_and_resnet() -> None:
 
 def test_modules_and_configurations_have_the_same_names() -> None:
     assert set(EXPERIMENTS) == {path.stem for path in (CONF / "experiment").glob("*.yaml")}
-    assert len({one.place for one in find_experiments()}) == len(EXPERIMENTS)
+    assert len({one.position for one in find_experiments()}) == len(EXPERIMENTS)
     for one in find_experiments():
         for words in (one.title, one.question, one.expectation, one.chosen):
             assert words == words.strip()

@@ -112,8 +112,8 @@ def aopc(network: Network, image: Tensor, attribution: Tensor, label: int, regio
     ranked = sorted(range(len(regions)), key=lambda i: (-sums[i], i))[:steps]
     clean, other = probability(network, image, label), substrate(name, image)
     drops, gone = [0.0], []
-    for place in ranked:
-        gone += regions[place]
+    for index in ranked:
+        gone += regions[index]
         drops.append(clean - probability(network, changed(image, other, gone), label))
     return sum(drops) / len(drops)
 
@@ -121,10 +121,10 @@ def aopc(network: Network, image: Tensor, attribution: Tensor, label: int, regio
 def impute(image: Tensor, removed: Sequence[int]) -> Tensor:
     """Solve the dense system of the removed pixels, channel by channel."""
     _, height, width = image.shape
-    place = {pixel: i for i, pixel in enumerate(removed)}
+    row = {pixel: i for i, pixel in enumerate(removed)}
     matrix = torch.zeros(len(removed), len(removed), dtype=torch.float64)
     right = torch.zeros(len(removed), image.shape[0], dtype=torch.float64)
-    for pixel, i in place.items():
+    for pixel, i in row.items():
         y, x = divmod(pixel, width)
         for dy in (-1, 0, 1):
             for dx in (-1, 0, 1):
@@ -132,13 +132,13 @@ def impute(image: Tensor, removed: Sequence[int]) -> Tensor:
                     weight = 1 / 12 if dy and dx else 1 / 6
                     matrix[i, i] += weight
                     neighbour = (y + dy) * width + x + dx
-                    if neighbour in place:
-                        matrix[i, place[neighbour]] -= weight
+                    if neighbour in row:
+                        matrix[i, row[neighbour]] -= weight
                     else:
                         right[i] += weight * image[:, y + dy, x + dx].double()
     result = image.clone()
     solution = torch.linalg.solve(matrix, right) if removed else right
-    for pixel, i in place.items():
+    for pixel, i in row.items():
         y, x = divmod(pixel, width)
         result[:, y, x] = solution[i].to(image)
     return result
@@ -232,10 +232,10 @@ def median_difference(attribution: Tensor, fraction: float) -> float:
 def scaled_noise(image: Tensor, epsilon: float, seed: int) -> Tensor:
     draw = torch.randint(2, (1, *image.shape), generator=generator(seed))[0]
     result = image.clone()
-    for place in range(image.numel()):
-        sign = 1 if int(draw.flatten()[place]) else -1
-        value = float(image.flatten()[place])
-        result.view(-1)[place] = min(max(value + epsilon * sign * value, 0.0), 1.0)
+    for i in range(image.numel()):
+        sign = 1 if int(draw.flatten()[i]) else -1
+        value = float(image.flatten()[i])
+        result.view(-1)[i] = min(max(value + epsilon * sign * value, 0.0), 1.0)
     return result
 
 
@@ -319,7 +319,7 @@ def gauss_newton(network: Network, image: Tensor) -> Tensor:
 
 
 def with_classes(network: Network, image: Tensor, label: int, k: int) -> tuple[Network, int]:
-    """The network with the explained class and its k - 1 most probable rivals alone, and the class's new place."""
+    """The network with the explained class and its k - 1 most probable rivals alone, and the class's new index."""
     logits = network(image[None])[0].tolist()
     rivals = sorted((i for i in range(len(logits)) if i != label), key=lambda i: (-logits[i], i))
     kept = [label, *rivals[: k - 1]]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from caso.analysis.eigenpair import MOST, leading_pair
 from caso.analysis.jacobian import softmax_gradient
 from caso.metrics import FAMILIES, Case, make_metric
-from caso.metrics import surface as surface_module
+from caso.metrics import curvature as curvature_module
 from tests import networks
 from tests.metrics import literal
 from tests.metrics.test_contract import Counting
@@ -57,13 +57,13 @@ def test_restricted_softmaxes_are_those_of_the_dense_hessian(linear: nn.Module) 
     assert share.curve is not None
     assert distance.curve is not None
     assert share.x.tolist() == [2, 3, 4, 6]
-    for place, k in enumerate((2, 3, 4, 6)):
+    for column, k in enumerate((2, 3, 4, 6)):
         for row, (image, label) in enumerate(zip(given.images, given.targets.tolist(), strict=True)):
             of_k = literal.with_classes(linear, image, label, k)
             expected = literal.leading_share(of_k[0], image, of_k[1])
-            assert float(share.curve[row, place]) == pytest.approx(expected, rel=1e-8)
+            assert float(share.curve[row, column]) == pytest.approx(expected, rel=1e-8)
             expected = literal.distance_of_maps(of_k[0], image, of_k[1], 0.5)
-            assert float(distance.curve[row, place]) == pytest.approx(expected, rel=1e-6, abs=1e-7)
+            assert float(distance.curve[row, column]) == pytest.approx(expected, rel=1e-6, abs=1e-7)
     assert torch.equal(share.values, share.curve[:, -1])
     assert share.values.tolist() == pytest.approx(each(given, literal.leading_share), rel=1e-8)
 
@@ -172,13 +172,13 @@ def test_a_function_will_do_for_a_network() -> None:
 
 def test_a_network_is_made_ready_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
-    real = surface_module.prepare
+    real = curvature_module.prepare
 
     def counted(*arguments: object) -> object:
         made.append(arguments)
         return real(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(surface_module, "prepare", counted)
+    monkeypatch.setattr(curvature_module, "prepare", counted)
     network = networks.small(gain=8)
     for _ in range(2):
         for name in ALL:

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from caso.metrics import Case, make_metric
-from caso.metrics.attack import scaled_noise, topk_attack
+from caso.metrics.attack import topk_attack
+from caso.metrics.noise import scaled_noise
 from tests import networks
 from tests.metrics import literal
 from tests.metrics.cases import case, gradients

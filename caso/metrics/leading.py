@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,9 +10,9 @@ from torch import Tensor
 from caso.analysis.eigenpair import MOST, leading_eigenvalue_and_cosine
 from caso.analysis.trace import hessian_trace
 from caso.metrics.case import Case
-from caso.metrics.metric import Metric, Score, require
-from caso.metrics.surface import by_chunks, closed_form_holds
-from caso.network import Prepared
+from caso.metrics.curvature import CurvatureMetric, closed_form_holds, evaluate
+from caso.metrics.metric import Score
+from caso.parameters import Count, Fraction
 
 _HESSIAN = (
     " H is the Hessian, with respect to the pixels, of the cross-entropy of the explained class; its leading"
@@ -22,7 +21,7 @@ _HESSIAN = (
 
 
 @dataclass(frozen=True)
-class LeadingShare(Metric):
+class LeadingShare(CurvatureMetric):
     """Share of the leading eigenvalue of the loss's Hessian in the sum of all.
 
     Attributes:
@@ -33,26 +32,18 @@ class LeadingShare(Metric):
         tolerance: of the eigenpair's residual, relative to the eigenvalue.
     """
 
-    classes: int = 32
-    samples: int = 16
+    classes: Count = 32
+    samples: Count = 16
     seed: int = 0
-    tolerance: float = 1e-3
+    tolerance: Fraction = 1e-3
 
-    name: ClassVar[str] = "leading_share"
-    family: ClassVar[str] = "curvature"
-    higher_is_better: ClassVar[bool | None] = None
-    source: ClassVar[str] = "Singla et al. 2019, arXiv 1902.00407 (H is about of rank one); the figure is chosen here"
-    sentence: ClassVar[str] = (
+    name = "leading_share"
+    source = "Singla et al. 2019, arXiv 1902.00407 (H is about of rank one); the figure is chosen here"
+    sentence = (
         "lambda_max(H) / trace(H), with trace(H) = sum over classes k of p_k |w_k - w|^2, w_k the gradient of logit k,"
         " p the softmax and w = sum p_k w_k: the most probable classes exactly, the others by an unbiased sample; at"
         " most 1. NaN where H is zero or the network is not piecewise linear." + _HESSIAN
     )
-
-    def __post_init__(self) -> None:
-        """Check the parameters."""
-        require(self, self.classes >= 1, "classes", "at least 1")
-        require(self, self.samples >= 1, "samples", "at least 1")
-        require(self, 0 < self.tolerance < 1, "tolerance", "between 0 and 1")
 
     @property
     def passes(self) -> int:
@@ -68,39 +59,31 @@ class LeadingShare(Metric):
         known = closed_form_holds(case)
         if not bool(known.any()):
             return Score(torch.full(known.shape, torch.nan, dtype=torch.float64, device=known.device))
-        key = (self.name, self.classes, self.samples, self.seed)
-
-        def work(network: Prepared, images: Tensor, targets: Tensor) -> Tensor:
-            return hessian_trace(network, images, self.classes, self.samples, self.seed)
-
-        trace = case.share(key, lambda: by_chunks(case, work))
+        draws = (self.classes, self.samples, self.seed)
+        trace = evaluate(
+            case, ("trace", *draws), lambda network, images, targets: hessian_trace(network, images, *draws)
+        )
         largest = _leading(case, self.tolerance)[:, 0]
         known = known & (trace > 0)
         return Score(torch.where(known, (largest / trace.where(known, 1)).clamp(0, 1), torch.nan))
 
 
 @dataclass(frozen=True)
-class LeadingCosine(Metric):
+class LeadingCosine(CurvatureMetric):
     """How parallel the leading eigenvector of the loss's Hessian is to its gradient.
 
     Attributes:
         tolerance: of the eigenpair's residual, relative to the eigenvalue.
     """
 
-    tolerance: float = 1e-3
+    tolerance: Fraction = 1e-3
 
-    name: ClassVar[str] = "leading_cosine"
-    family: ClassVar[str] = "curvature"
-    higher_is_better: ClassVar[bool | None] = None
-    source: ClassVar[str] = "Singla et al. 2019, arXiv 1902.00407"
-    sentence: ClassVar[str] = (
+    name = "leading_cosine"
+    source = "Singla et al. 2019, arXiv 1902.00407"
+    sentence = (
         "Absolute value of the cosine of the angle between the leading eigenvector of H and the gradient of the loss;"
         " NaN where H or the gradient is zero." + _HESSIAN
     )
-
-    def __post_init__(self) -> None:
-        """Check the parameters."""
-        require(self, 0 < self.tolerance < 1, "tolerance", "between 0 and 1")
 
     @property
     def passes(self) -> int:
@@ -118,8 +101,8 @@ class LeadingCosine(Metric):
 
 def _leading(case: Case, tolerance: float) -> Tensor:
     """Largest eigenvalue, and the magnitude of the cosine between its eigenvector and the gradient: `[B, 2]`."""
-
-    def work(network: Prepared, images: Tensor, targets: Tensor) -> Tensor:
-        return leading_eigenvalue_and_cosine(network, images, targets, tolerance)
-
-    return case.share(("leading pair", tolerance), lambda: by_chunks(case, work))
+    return evaluate(
+        case,
+        ("leading pair", tolerance),
+        lambda network, images, targets: leading_eigenvalue_and_cosine(network, images, targets, tolerance),
+    )

@@ -5,25 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
 from caso.analysis.difference import relative_difference
 from caso.metrics.case import Case
-from caso.metrics.metric import Metric, Score
-from caso.metrics.surface import by_chunks
-from caso.network import Prepared
+from caso.metrics.curvature import CurvatureMetric, evaluate
+from caso.metrics.metric import Score
 
 
 @dataclass(frozen=True)
-class _Difference(Metric):
+class _Difference(CurvatureMetric):
     """Relative difference of an operator's product with the gradient from the exact one."""
 
     operator: ClassVar[str]
-    alone: ClassVar[bool] = False
+    one_by_one: ClassVar[bool] = False
 
-    family: ClassVar[str] = "curvature"
-    higher_is_better: ClassVar[bool | None] = None
-    range: ClassVar[tuple[float | None, float | None]] = (0.0, None)
+    range = (0.0, None)
+    source = "chosen here, after Singla et al. 2019, arXiv 1902.00407"
 
     @property
     def passes(self) -> int:
@@ -36,20 +32,22 @@ class _Difference(Metric):
         return 7
 
     def _score(self, case: Case) -> Score:
-        def difference(network: Prepared, images: Tensor, targets: Tensor) -> Tensor:
-            return relative_difference(network, images, targets, self.operator)
-
-        return Score(by_chunks(case, difference, self.alone))
+        difference = evaluate(
+            case,
+            self.name,
+            lambda network, images, targets: relative_difference(network, images, targets, self.operator),
+            one_by_one=self.one_by_one,
+        )
+        return Score(difference)
 
 
 @dataclass(frozen=True)
 class GaussNewtonDifference(_Difference):
     """Relative difference of the Gauss-Newton product from the exact one."""
 
-    operator: ClassVar[str] = "gauss_newton"
-    name: ClassVar[str] = "gauss_newton_difference"
-    source: ClassVar[str] = "chosen here, after Singla et al. 2019, arXiv 1902.00407"
-    sentence: ClassVar[str] = (
+    operator = "gauss_newton"
+    name = "gauss_newton_difference"
+    sentence = (
         "|G v - H v| / |H v| with v the gradient of the loss, of length 1, H v by double backward and"
         " G v = J^T (diag p - p p^T) J v by one push-forward and one pull-back, both in the dtype of the run; NaN where"
         " H v is zero."
@@ -60,11 +58,10 @@ class GaussNewtonDifference(_Difference):
 class ClosedFormDifference(_Difference):
     """Relative difference of the explicit closed form's product from the exact one."""
 
-    operator: ClassVar[str] = "closed_form"
-    alone: ClassVar[bool] = True
-    name: ClassVar[str] = "closed_form_difference"
-    source: ClassVar[str] = "chosen here, after Singla et al. 2019, arXiv 1902.00407"
-    sentence: ClassVar[str] = (
+    operator = "closed_form"
+    one_by_one = True
+    name = "closed_form_difference"
+    sentence = (
         "|C v - H v| / |H v| with v the gradient of the loss, of length 1, H v by double backward and"
         " C v = W (diag p - p p^T) W^T v with the gradients W of all logits in memory, both in the dtype of the run;"
         " NaN where H v is zero. A backward pass a class of the network comes on top of what is stated."

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from caso.curvature.agreement import compare, tolerance
+from caso.memory import Chunks
 from caso.metrics.case import Case, Network
+from caso.metrics.metric import Metric
 from caso.network import Prepared, fingerprint, prepare
 from caso.network.capture import differentiable_kernels
 
 Work = Callable[[Prepared, Tensor, Tensor], Tensor]
 """From a network, some images `[b, C, H, W]` and their targets `[b]` to figures `[b, ...]`."""
 
-_READY: WeakKeyDictionary[nn.Module, tuple[tuple[object, ...], Prepared]] = WeakKeyDictionary()
+_PREPARED: WeakKeyDictionary[nn.Module, tuple[tuple[object, ...], Prepared]] = WeakKeyDictionary()
 """Capturing takes seconds, and a run's network meets a case for every batch."""
+
+
+@dataclass(frozen=True)
+class CurvatureMetric(Metric):
+    """A measure of the loss's Hessian at the image: the same for all maps of an image, and neither direction better."""
+
+    family = "curvature"
+    higher_is_better = None
 
 
 class _Function(nn.Module):
@@ -29,44 +40,48 @@ class _Function(nn.Module):
         return self.function(x)
 
 
-def ready(network: Network, images: Tensor) -> Prepared:
+def prepared(network: Network, images: Tensor) -> Prepared:
     """The network in the form in which curvature is computed; a plain function runs as it is."""
     if not isinstance(network, nn.Module):
         return Prepared(_Function(network), False, None, "a function, not a module")
-    known = (*fingerprint(network), images.dtype, images.device, images.shape[1:])
-    found = _READY.get(network)
-    if found is None or found[0] != known:
-        found = _READY[network] = known, prepare(network, images)
+    key = (*fingerprint(network), images.dtype, images.device, images.shape[1:])
+    found = _PREPARED.get(network)
+    if found is None or found[0] != key:
+        found = _PREPARED[network] = key, prepare(network, images)
     return found[1]
 
 
-def by_chunks(case: Case, work: Work, alone: bool = False) -> Tensor:
-    """Figures of every image of a case, a chunk at a time, with autograd on. Half precision becomes float32.
+def evaluate(case: Case, key: object, work: Work, one_by_one: bool = False) -> Tensor:
+    """Compute figures of every image of a case, a chunk at a time, with autograd on. Half precision becomes float32.
+
+    They are computed once for all maps of the images.
 
     Args:
         case: of B images.
+        key: of the figures, among all that are computed of a case.
         work: on a chunk.
-        alone: one image at a time.
+        one_by_one: a chunk is one image.
     """
+    return case.share(key, lambda: _evaluate(case, work, Chunks(1) if one_by_one else case.gradient_chunks))
 
-    def some(rows: slice) -> Tensor:
+
+def _evaluate(case: Case, work: Work, chunks: Chunks) -> Tensor:
+    dtype = torch.promote_types(case.images.dtype, torch.float32)
+
+    def chunk(rows: slice) -> Tensor:
         # Copies: what was made in inference mode cannot enter autograd.
-        images = case.images[rows].detach().clone()
-        return work(network, images.to(torch.promote_types(images.dtype, torch.float32)), case.targets[rows].clone())
+        return work(network, case.images[rows].detach().clone().to(dtype), case.targets[rows].clone())
 
     with torch.inference_mode(False), torch.enable_grad(), differentiable_kernels():
-        dtype = torch.promote_types(case.images.dtype, torch.float32)
-        network = ready(case.network, torch.empty_like(case.images, dtype=dtype))
-        if alone:
-            return torch.cat([some(slice(row, row + 1)) for row in range(len(case.images))])
-        return torch.cat(case.gradient_chunks.map(some, len(case.images)))
+        network = prepared(case.network, torch.empty_like(case.images, dtype=dtype))
+        return torch.cat(chunks.map(chunk, len(case.images)))
 
 
 def closed_form_holds(case: Case) -> Tensor:
     """For which images the Hessian certainly is that of a piecewise-linear network, `[B]`.
 
     The operations of most networks decide for all images. Where they do not (the network cannot be captured as a
-    graph, say), it is tried on each image, as for `curvature=auto`.
+    graph, say), each image is tried, as for `curvature=auto`.
     """
 
     def work(network: Prepared, images: Tensor, targets: Tensor) -> Tensor:
@@ -74,4 +89,4 @@ def closed_form_holds(case: Case) -> Tensor:
             return torch.full((len(images),), network.piecewise_linear, device=images.device)
         return ~(compare(network, images, targets)[1] > tolerance(images.dtype))
 
-    return case.share("closed form holds", lambda: by_chunks(case, work))
+    return evaluate(case, "closed form holds", work)
