@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint bench reproduce clean
+.PHONY: help demo test test-slow test-all lint bench reproduce clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,11 +23,18 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 demo: $(STAMP)  ## Explain the embedded photographs: certified second-order maps, in about a minute
 	$(BIN)/python run.py order=second lambda1=1e-4
 
-test: $(STAMP)  ## Run the tests
-	$(BIN)/python -m pytest
+# One worker a core, each on one thread. More than eight would want more memory than they save time.
+WORKERS ?= logical
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 
-test-all: $(STAMP)  ## Run the slow tests, too
-	$(BIN)/python -m pytest -m "slow or not slow"
+test: $(STAMP)  ## Run the tests
+	$(PYTEST)
+
+test-slow: $(STAMP)  ## Run the tests that take long
+	$(PYTEST) -m slow
+
+test-all: $(STAMP)  ## Run both
+	$(PYTEST) -m "slow or not slow"
 
 lint: $(STAMP)  ## Check style, docstrings and types
 	$(BIN)/ruff check .

@@ -1,6 +1,8 @@
 """What tests of several parts share."""
 
+import gc
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+# Small matrices, and tests side by side: threads that wait for each other cost more than they give. Torch, which is not
+# imported yet, and the programs that tests start follow it.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
@@ -24,6 +30,17 @@ class Ended(NamedTuple):
     def directory(self) -> Path:
         """Where its results lie."""
         return Path(self.out.split("results: ")[-1].splitlines()[0])
+
+
+def pytest_collection_finish() -> None:
+    """Torch and the tests leave millions of objects, through which each full garbage collection would go."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """What looks for references at the end finds them."""
+    gc.unfreeze()
 
 
 @contextmanager

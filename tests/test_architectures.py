@@ -4,7 +4,6 @@ import importlib
 import json
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -17,13 +16,10 @@ from tests.conftest import ROOT
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """`scripts/architectures.py` as a module."""
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield importlib.import_module("architectures")
-    torch.set_num_threads(threads)
+    return importlib.import_module("architectures")
 
 
 def measured(script: ModuleType, network: nn.Module) -> dict[str, object]:

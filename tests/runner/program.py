@@ -21,12 +21,9 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    kept = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("SLURM_", "RANK", "WORLD_SIZE", "COLUMNS"))
-    }
-    return kept | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | more
+    outer = ("SLURM_", "RANK", "WORLD_SIZE", "COLUMNS")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(outer)}
+    return kept | {"PYTHONPATH": str(ROOT)} | more
 
 
 def start(directory: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
