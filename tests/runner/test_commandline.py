@@ -1,8 +1,10 @@
 """What is done to a command line before Hydra reads it."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from caso.runner import load_run
 from caso.runner.cli.arguments import given_twice, overrides_to_check, tidy
@@ -43,3 +45,16 @@ def test_what_only_shows_is_not_checked() -> None:
     assert overrides_to_check(["lambda1=1"]) is None
     assert overrides_to_check(["-m", "lambda1=1,2", "--help"]) is None
     assert overrides_to_check(["-m", "lambda1=1,2"]) == ["lambda1=1,2"]
+
+
+def test_a_tilde_is_the_home_folder_in_every_value(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    Image.new("RGB", (40, 40), "green").save(home / "x.png")
+    for typed in ("image=~/x.png", "image=[~/x.png]", "image='~/x.png'"):
+        ended = cli(*TINY, typed, "logger=none")
+        assert ended.code == 0, ended.err
+        assert list(load_run(ended.directory).maps) == ["x.png"]
+    ended = cli("dataset=imagefolder", "dataset.root=~/nope")
+    assert (ended.code, ended.err) == (2, f"dataset.root={home}/nope: no such folder\n")

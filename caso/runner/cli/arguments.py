@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -42,7 +43,15 @@ def tidy(arguments: Sequence[str]) -> list[str]:
             raise UsageError(f"{override}: nothing can be deleted; leave a key out, and it has its default")
         if "=" not in override and not override.startswith("~"):
             raise UsageError(f"{override}: must be KEY=VALUE, as lambda1=1e-4; --help lists groups and keys")
-    return [*flags[:1], *left, *(argument for argument in rest if argument not in left)]
+    ordered = [*left, *(argument for argument in rest if argument not in left)]
+    return [*flags[:1], *(expand_home(argument) for argument in ordered)]
+
+
+def expand_home(override: str) -> str:
+    """Write out ``~/`` at the beginning of a value, or of a list's entry: shells leave it, and Hydra cannot read it."""
+    key, equals, value = override.partition("=")
+    home = str(Path.home())
+    return key + equals + re.sub(r"(^|[\[,]\s*)~(?=/)", lambda found: found[1] + home, value)
 
 
 def check_choices(arguments: Sequence[str], groups: Mapping[str, Sequence[str]]) -> None:
