@@ -1,4 +1,4 @@
-"""Divide the traced graph of a curvature operator into a primal and a tangent part, and make both lean."""
+"""Divide the traced graph of a curvature operator into a primal and a tangent part, and remove what neither needs."""
 
 from __future__ import annotations
 

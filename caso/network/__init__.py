@@ -140,8 +140,8 @@ def prepare(model: nn.Module, inputs: Tensor) -> Prepared:
     """Bring a classifier into the form in which it is explained.
 
     The network is captured once as a graph of primitive operations with a free batch size; mutation is removed, batch
-    normalisation is folded, and convolutions get lean derivatives. A network that cannot be captured (control flow that
-    depends on its input, say) is explained as it is.
+    normalisation is folded, and convolutions get input-only derivatives. A network that cannot be captured (control
+    flow that depends on its input, say) is explained as it is.
 
     Args:
         model: the classifier; comes back unchanged.

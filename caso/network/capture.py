@@ -17,7 +17,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
-from caso.network.folding import fold_batch_norm, use_lean_convolutions
+from caso.network.folding import fold_batch_norm, use_input_only_convolutions
 from caso.network.functional import NotCapturableError, make_functional
 
 _EXAMPLE_BATCH = 3
@@ -132,7 +132,7 @@ def capture(module: nn.Module, inputs: Tensor) -> tuple[fx.GraphModule, bool]:
         raise NotCapturableError("its batch size is fixed")
     make_functional(traced.graph)
     fold_batch_norm(traced)
-    use_lean_convolutions(traced, channels_last)
+    use_input_only_convolutions(traced, channels_last)
     traced.graph.eliminate_dead_code()
     traced.delete_all_unused_submodules()
     traced.recompile()

@@ -68,7 +68,7 @@ def convolution(
     output_padding: Sequence[int],
     groups: int,
 ) -> Tensor:
-    """Convolve as `torch.ops.aten.convolution` does, with lean derivatives with respect to `inputs`.
+    """Convolve as `torch.ops.aten.convolution` does, with derivatives with respect to `inputs` only.
 
     Args:
         inputs: `[B, C, *size]`.

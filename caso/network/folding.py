@@ -88,8 +88,8 @@ def fold_batch_norm(module: fx.GraphModule) -> None:
     graph.eliminate_dead_code()
 
 
-def use_lean_convolutions(module: fx.GraphModule, channels_last: bool) -> None:
-    """Exchange the convolutions for ones with lean derivatives, their weights laid out as their inputs will be."""
+def use_input_only_convolutions(module: fx.GraphModule, channels_last: bool) -> None:
+    """Give convolutions input-only derivatives, and lay their weights out as their inputs will be."""
     for index, node in enumerate(list(module.graph.nodes)):
         if node.target is not aten.convolution.default:
             continue

@@ -33,13 +33,13 @@ def _same_shape(first: fx.Node, second: fx.Node) -> bool:
 
 
 def make_functional(graph: fx.Graph) -> None:
-    """Replace every in-place operation of `graph` by its functional twin.
+    """Replace every in-place operation of `graph` by its out-of-place equivalent.
 
-    What is used after the mutation then reads the twin's result. That is right as long as nobody reads the mutated
+    What is used after the mutation then reads that one's result. That is right as long as nobody reads the mutated
     memory through another view afterwards, which is checked.
 
     Raises:
-        NotCapturableError: a mutation is seen through another view, or has no functional twin.
+        NotCapturableError: a mutation is seen through another view, or has no out-of-place equivalent.
     """
     for node in list(graph.nodes):
         if not isinstance(node.target, OpOverload) or not node.target._schema.is_mutable:
@@ -54,7 +54,7 @@ def make_functional(graph: fx.Graph) -> None:
         name, overload = node.target._schema.name.split("::")[1], node.target._overloadname
         packet = getattr(aten, name.removesuffix("_"), None)
         if packet is None or overload not in packet.overloads():
-            raise NotCapturableError(f"{node.target} has no functional twin")
+            raise NotCapturableError(f"{node.target} has no out-of-place equivalent")
         mutated.replace_all_uses_with(node, delete_user_cb=lambda user, at=order, here=node: at[user] > at[here])
         node.target = getattr(packet, overload)
     for node in list(graph.nodes):

@@ -174,8 +174,8 @@ class _Status:
             print(f"no room left in {directory} ({describe(error)}); {_kept(directory)}", file=sys.stderr)
             self.exit_code = 1
         else:
-            told = f"the traceback is in {directory / 'caso.log'}; {_kept(directory)}"
-            print(f"{type(error).__name__}: {describe(error)} ({told})", file=sys.stderr)
+            hint = f"the traceback is in {directory / 'caso.log'}; {_kept(directory)}"
+            print(f"{type(error).__name__}: {describe(error)} ({hint})", file=sys.stderr)
             self.exit_code = 1
 
     def begun(self) -> Path | None:

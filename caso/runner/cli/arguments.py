@@ -112,7 +112,7 @@ def arrange(arguments: list[str], outside: Process | None, meeting: Meeting | No
 
     Args:
         arguments: Without the program's name.
-        outside: This process's place, where torchrun or srun started it.
+        outside: This process's rank, where torchrun or srun started it.
         meeting: Of those processes.
 
     Raises:

@@ -48,9 +48,9 @@ class Pixels:
 
     values: NDArray[np.uint8]
 
-    def __call__(self, place: int) -> Image.Image:
+    def __call__(self, index: int) -> Image.Image:
         """Give one image."""
-        return Image.fromarray(self.values[place])
+        return Image.fromarray(self.values[index])
 
 
 def cifar(options: Any, seed: int) -> Samples:

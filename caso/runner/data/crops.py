@@ -28,10 +28,10 @@ class Crops:
     seed: int
     min_area: float
 
-    def __call__(self, place: int) -> Picture:
+    def __call__(self, index: int) -> Picture:
         """Read one image and crop it."""
-        whole = self.source(place % self.count)
-        seed = f"{self.seed}/{self.ids[place]}"
+        whole = self.source(index % self.count)
+        seed = f"{self.seed}/{self.ids[index]}"
         if isinstance(whole, Image.Image):
             return whole.crop(crop_box(whole.size, seed, self.min_area))
         left, top, right, bottom = crop_box((whole.shape[-1], whole.shape[-2]), seed, self.min_area)

@@ -32,7 +32,7 @@ _NO_IMAGES = {".pdf", ".mpg", ".mpeg"}
 
 @dataclass(frozen=True)
 class Files:
-    """Reads image files by their places in a list.
+    """Reads image files by their indices in a list.
 
     Attributes:
         paths: The files.
@@ -40,9 +40,9 @@ class Files:
 
     paths: Sequence[str]
 
-    def __call__(self, place: int) -> Picture:
+    def __call__(self, index: int) -> Picture:
         """Read one file."""
-        return read_image(Path(self.paths[place]))
+        return read_image(Path(self.paths[index]))
 
 
 def photos(options: Any, seed: int) -> Samples:
@@ -109,8 +109,8 @@ def imagefolder(options: Any, seed: int) -> Samples:
     if not names:
         raise ConfigError("dataset.root", options.root, "the folder holds no image")
     classes = sorted({name.split("/", 1)[0] for name in names if "/" in name})
-    places = {name: place for place, name in enumerate(classes)}
-    labels = [places.get(name.split("/", 1)[0]) if "/" in name else None for name in names]
+    indices = {name: index for index, name in enumerate(classes)}
+    labels = [indices.get(name.split("/", 1)[0]) if "/" in name else None for name in names]
     return Samples(names, below(root, names), labels, classes)
 
 

@@ -34,9 +34,9 @@ class Items:
 
     dataset: Any
 
-    def __call__(self, place: int) -> Picture:
+    def __call__(self, index: int) -> Picture:
         """Read one item."""
-        return to_rgb(self.dataset[place][0])
+        return to_rgb(self.dataset[index][0])
 
 
 def torchvision_dataset(options: Any, seed: int) -> Samples:

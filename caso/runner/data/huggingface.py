@@ -21,11 +21,11 @@ class Rows:
     dataset: Any
     column: str
 
-    def __call__(self, place: int) -> Picture:
+    def __call__(self, index: int) -> Picture:
         """Read one image."""
         from pathlib import Path
 
-        stored = self.dataset[place][self.column]
+        stored = self.dataset[index][self.column]
         if stored is None:
             raise UnreadableImageError("there is no image in this row")
         if stored["bytes"] is not None:

@@ -1,4 +1,4 @@
-"""What a data set is: ids in order, labels where there are any, and images that are read by their place."""
+"""What a data set is: ids in order, labels where there are any, and images that are read by their index."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Samples(Sequence[Sample]):
 
     Args:
         ids: One a sample, unique.
-        reader: Reads the image at a place. Can be pickled.
+        reader: Reads the image at an index. Can be pickled.
         labels: One a sample, None where it is not known; or None if there are no labels.
         label_names: What the labels mean: a class name, or a folder's, for each index; None where labels are the
             network's own indices.
@@ -60,30 +60,30 @@ class Samples(Sequence[Sample]):
         return len(self.ids)
 
     @overload
-    def __getitem__(self, place: int) -> Sample: ...
+    def __getitem__(self, index: int) -> Sample: ...
 
     @overload
-    def __getitem__(self, place: slice) -> "Samples": ...
+    def __getitem__(self, index: slice) -> "Samples": ...
 
-    def __getitem__(self, place: int | slice) -> "Sample | Samples":
-        """Describe the sample at a place, or give the data set of a slice."""
-        if isinstance(place, slice):
-            return self.select(range(*place.indices(len(self))))
-        place = range(len(self))[place]
-        label = None if self.labels is None else self.labels[place]
-        return Sample(self.ids[place], partial(self.reader, place), label)
+    def __getitem__(self, index: int | slice) -> "Sample | Samples":
+        """Describe the sample at an index, or give the data set of a slice."""
+        if isinstance(index, slice):
+            return self.select(range(*index.indices(len(self))))
+        index = range(len(self))[index]
+        label = None if self.labels is None else self.labels[index]
+        return Sample(self.ids[index], partial(self.reader, index), label)
 
-    def select(self, places: Sequence[int]) -> "Samples":
+    def select(self, indices: Sequence[int]) -> "Samples":
         """Give the data set of some samples, in the given order."""
-        labels = None if self.labels is None else [self.labels[place] for place in places]
-        ids = [self.ids[place] for place in places]
-        return Samples(ids, _Selected(self.reader, places), labels, self.label_names)
+        labels = None if self.labels is None else [self.labels[index] for index in indices]
+        ids = [self.ids[index] for index in indices]
+        return Samples(ids, _Selected(self.reader, indices), labels, self.label_names)
 
 
 @dataclass(frozen=True)
 class _Selected:
     reader: Callable[[int], Picture]
-    places: Sequence[int]
+    indices: Sequence[int]
 
-    def __call__(self, place: int) -> Picture:
-        return self.reader(self.places[place])
+    def __call__(self, index: int) -> Picture:
+        return self.reader(self.indices[index])

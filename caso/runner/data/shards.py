@@ -1,4 +1,4 @@
-"""Tar files as places where images lie: listed once, by the standard library, then read by seeking."""
+"""Tar files as indices where images lie: listed once, by the standard library, then read by seeking."""
 
 import hashlib
 import json
@@ -45,7 +45,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Members:
-    """Reads members of tar files by their places in a list.
+    """Reads members of tar files by their indices in a list.
 
     Attributes:
         paths: The tar files.
@@ -59,12 +59,12 @@ class Members:
     offsets: "array[int]"
     sizes: "array[int]"
 
-    def __call__(self, place: int) -> Picture:
+    def __call__(self, index: int) -> Picture:
         """Read one member. Every call opens the file anew, so that processes share nothing."""
         try:
-            with open(self.paths[self.shards[place]], "rb") as file:
-                file.seek(self.offsets[place])
-                content = file.read(self.sizes[place])
+            with open(self.paths[self.shards[index]], "rb") as file:
+                file.seek(self.offsets[index])
+                content = file.read(self.sizes[index])
         except OSError as error:
             raise UnreadableImageError(str(error)) from error
         return read_bytes(content)
@@ -151,11 +151,11 @@ def _list(path: Path, size: int, label: str | None) -> Shard:
         file.seek(min(end, size))
         if not problem and (len(block := file.read(_BLOCK)) < _BLOCK or any(block)):
             problem = "it does not end as a tar file should: it is cut off or damaged there"
-    places = list(names.values())
+    indices = list(names.values())
     return Shard(
         list(names),
-        [offset for offset, _ in places],
-        [length for _, length in places],
+        [offset for offset, _ in indices],
+        [length for _, length in indices],
         [labels.get(_key(name)) for name in names],
         problem,
     )
@@ -171,10 +171,10 @@ def _label(file: Any, member: tarfile.TarInfo, wanted: str | None) -> int | None
     ending = member.name.rsplit("/", 1)[-1].partition(".")[2]
     if member.size > 1 << 20 or ending not in ((wanted,) if wanted else ("cls", "json")):
         return None
-    place = file.tell()
+    offset = file.tell()
     file.seek(member.offset_data)
     content = file.read(member.size)
-    file.seek(place)
+    file.seek(offset)
     try:
         value = json.loads(content)
         value = value.get("label") if isinstance(value, dict) else value

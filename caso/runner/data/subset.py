@@ -25,25 +25,25 @@ def take_subset(samples: Samples, options: Any, seed: int) -> Samples:
     """
     if options is None:
         return samples
-    places = list(range(len(samples)))
+    indices = list(range(len(samples)))
     if options.get("ids") is not None:
-        places = _by_ids(samples, str(options.ids))
+        indices = _by_ids(samples, str(options.ids))
     if options.get("classes") is not None:
         wanted = _classes(samples, list(options.classes))
         assert samples.labels is not None
-        places = [place for place in places if samples.labels[place] in wanted]
+        indices = [index for index in indices if samples.labels[index] in wanted]
     n = options.get("n")
     if n is not None:
         if n < 1:
             raise ConfigError(f"{_KEY}.n", n, "must be at least 1")
         if options.get("random"):
-            random.Random(f"{seed}/subset").shuffle(places)
-        places = sorted(places[:n])
+            random.Random(f"{seed}/subset").shuffle(indices)
+        indices = sorted(indices[:n])
     elif options.get("random"):
         raise ConfigError(f"{_KEY}.random", True, f"how many? give {_KEY}.n as well")
-    if not places:
+    if not indices:
         raise ConfigError(_KEY, "", "no sample remains")
-    return samples if len(places) == len(samples) else samples.select(places)
+    return samples if len(indices) == len(samples) else samples.select(indices)
 
 
 def _by_ids(samples: Samples, name: str) -> list[int]:
@@ -53,8 +53,8 @@ def _by_ids(samples: Samples, name: str) -> list[int]:
     # File names that are no valid text are ids, too.
     lines = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
     wanted = {line.removesuffix("\r") for line in lines} - {""}
-    found = [place for place, one in enumerate(samples.ids) if one in wanted]
-    unknown = sorted(wanted - {samples.ids[place] for place in found})
+    found = [index for index, one in enumerate(samples.ids) if one in wanted]
+    unknown = sorted(wanted - {samples.ids[index] for index in found})
     if unknown:
         close = nearest(unknown[0], samples.ids) if len(samples) <= 10_000 else []
         hint = f"; did you mean {choices(close)}?" if close else f"; ids are like {samples.ids[0]}"

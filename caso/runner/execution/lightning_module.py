@@ -27,9 +27,9 @@ class Sink(Protocol):
     """Where results go."""
 
     def take(
-        self, place: int, rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor | None
+        self, index: int, rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor | None
     ) -> None:
-        """Take the rows of the image at a place in the data set, one for each setting, with their maps."""
+        """Take the rows of the image at an index of the data set, one for each setting, with their maps."""
 
     def finish(self, definitions: dict[str, Any]) -> None:
         """Finish the batch whose images have come; `definitions` says what their scores are."""
@@ -74,8 +74,8 @@ class ExplainModule(pl.LightningModule):
         self.scorer: Scorer | None = None
         self.outputs: Outputs | None = None
         self._constant = constant_columns(cfg, model_name)
-        self._told_range = False
-        self._told_curvature = False
+        self._range_logged = False
+        self._curvature_logged = False
 
     def on_predict_start(self) -> None:
         """Make the method and the metrics, with the network as it will run."""
@@ -122,22 +122,22 @@ class ExplainModule(pl.LightningModule):
                 if label is None:
                     log.warning("%s: target=label, and it has none", printable(name))
                     self.sink.take(number, [self._failure(name, "error", "target=label: it has none")], [None], None)
-            group = group.select([place for place, label in enumerate(group.labels) if label is not None])
+            group = group.select([index for index, label in enumerate(group.labels) if label is not None])
             if not group.ids:
                 return
         start = time.perf_counter()
         parts = halve_on_failure(lambda first, pixels: self._solve(first, pixels, group), group.pixels)
         seconds = (time.perf_counter() - start) / len(group.ids)
         for first, pixels, result in parts:
-            for place in range(len(pixels)):
-                name, number = group.ids[first + place], group.numbers[first + place]
+            for index in range(len(pixels)):
+                name, number = group.ids[first + index], group.numbers[first + index]
                 if isinstance(result, Exception):
                     log.warning("%s: failed: %s", printable(name), describe(result))
                     log.debug("the failure of %s", printable(name), exc_info=result)
                     row = self._failure(name, "error", describe(result)) | {"seconds": seconds}
-                    self.sink.take(number, [row], [None], pixels[place])
+                    self.sink.take(number, [row], [None], pixels[index])
                 else:
-                    self._deliver(group, first + place, result, place, seconds)
+                    self._deliver(group, first + index, result, index, seconds)
 
     def _solve(self, first: int, pixels: Tensor, group: Group) -> list[tuple[Explained, NDArray[Any]]]:
         """Explain images, score the maps and bring them to the host; a result and its maps for each setting."""
@@ -146,28 +146,28 @@ class ExplainModule(pl.LightningModule):
         here = slice(first, first + len(pixels))
         own = [label for label in group.labels[here] if label is not None]
         results = self.method.explain(pixels, own if self.by_label else self.target, group.ids[here])
-        if results[0].evidence and not self._told_curvature and self.cfg.order.name == "second":
-            self._told_curvature = True
+        if results[0].evidence and not self._curvature_logged and self.cfg.order.name == "second":
+            self._curvature_logged = True
             log.info("curvature: %s (%s)", results[0].rows[0]["curvature"], results[0].evidence)
         self.scorer.score(pixels, results)
         return [(result, result.maps.cpu().numpy()) for result in results]
 
     def _deliver(
-        self, group: Group, in_group: int, result: list[tuple[Explained, NDArray[Any]]], place: int, seconds: float
+        self, group: Group, in_group: int, result: list[tuple[Explained, NDArray[Any]]], index: int, seconds: float
     ) -> None:
         rows: list[dict[str, Any]] = []
         maps: list[NDArray[Any] | None] = []
         name, label = group.ids[in_group], group.labels[in_group]
         for explained, attributions in result:
-            row = self._constant | explained.rows[place] | {"image": name, "seconds": seconds, "message": ""}
+            row = self._constant | explained.rows[index] | {"image": name, "seconds": seconds, "message": ""}
             row["target_name"] = self._class_name(row["target"])
             row["predicted_name"] = self._class_name(row["predicted"])
             if label is not None:
                 row |= {"label": label, "label_name": self._class_name(label), "correct": row["predicted"] == label}
                 if label < explained.probabilities.shape[1]:
-                    row["label_confidence"] = float(explained.probabilities[place, label])
-            attribution: NDArray[Any] | None = attributions[place]
-            if row["status"] == "not_finite" or not np.isfinite(attributions[place]).all():
+                    row["label_confidence"] = float(explained.probabilities[index, label])
+            attribution: NDArray[Any] | None = attributions[index]
+            if row["status"] == "not_finite" or not np.isfinite(attributions[index]).all():
                 row |= {"status": "not_finite", "message": "the network or its derivatives are not finite here"}
                 attribution = None
                 log.warning("%s: %s", printable(name), row["message"])
@@ -184,8 +184,8 @@ class ExplainModule(pl.LightningModule):
 
     def _check_range(self, pixels: Tensor) -> None:
         low, high = float(pixels.min()), float(pixels.max())
-        if not self._told_range and (low < -1e-3 or high > 1 + 1e-3):
-            self._told_range = True
+        if not self._range_logged and (low < -1e-3 or high > 1 + 1e-3):
+            self._range_logged = True
             log.warning(
                 "the preprocessing gives values in [%.3g, %.3g], not [0, 1]: put the normalisation into the network, "
                 "or maps are not with respect to pixels",

@@ -21,7 +21,7 @@ class Item:
     """A sample that was read, or the reason why it was not.
 
     Attributes:
-        number: Its place in the data set.
+        number: Its index in the data set.
         id: Its id.
         pixels: ``[C, H, W]`` in [0, 1], or None.
         message: The reason where there are no pixels.
@@ -44,10 +44,10 @@ class Group:
     labels: list[int | None]
     pixels: Tensor
 
-    def select(self, places: list[int]) -> "Group":
+    def select(self, indices: list[int]) -> "Group":
         """Some of the images."""
-        numbers, ids = [self.numbers[i] for i in places], [self.ids[i] for i in places]
-        return Group(numbers, ids, [self.labels[i] for i in places], self.pixels[places])
+        numbers, ids = [self.numbers[i] for i in indices], [self.ids[i] for i in indices]
+        return Group(numbers, ids, [self.labels[i] for i in indices], self.pixels[indices])
 
 
 @dataclass
@@ -64,7 +64,7 @@ class PixelBatches(Dataset[Batch]):
     Args:
         samples: All samples in order.
         preprocessing: From an image to pixels ``[C, H, W]``.
-        batches: The places of each batch's samples.
+        batches: The indices of each batch's samples.
         classes: The network's class of each label; None where labels are the classes' indices.
     """
 
@@ -87,18 +87,18 @@ class PixelBatches(Dataset[Batch]):
 
     def __getitem__(self, number: int) -> Batch:
         """Read one batch."""
-        return collate(self.read(place) for place in self.batches[number])
+        return collate(self.read(index) for index in self.batches[number])
 
-    def read(self, place: int) -> Item:
+    def read(self, index: int) -> Item:
         """Read one sample; a failure is returned, not raised, so that the run goes on."""
-        sample = self.samples[place]
+        sample = self.samples[index]
         label = sample.label if sample.label is None or self.classes is None else self.classes[sample.label]
         try:
-            return Item(place, sample.id, checked(self.preprocessing(sample.read())), label=label)
+            return Item(index, sample.id, checked(self.preprocessing(sample.read())), label=label)
         except UnreadableImageError as error:
-            return Item(place, sample.id, None, str(error), label)
+            return Item(index, sample.id, None, str(error), label)
         except Exception as error:  # a user's preprocessing may raise anything; it costs this image alone
-            return Item(place, sample.id, None, f"preprocessing failed: {describe(error)}", label)
+            return Item(index, sample.id, None, f"preprocessing failed: {describe(error)}", label)
 
 
 def checked(pixels: Any) -> Tensor:

@@ -107,8 +107,8 @@ def explain_share(share: Share, tick: Callable[[], None] = lambda: None) -> None
         while missing := _missing(share, sink):
             # After a reader died, batches are read one at a time, to find out which one it cannot survive.
             chosen = missing[:1] if singly else missing
-            places = [share.manifest.images(batch) for batch in chosen]
-            batches = PixelBatches(share.samples, classifier.preprocessing, places, classes)
+            indices = [share.manifest.images(batch) for batch in chosen]
+            batches = PixelBatches(share.samples, classifier.preprocessing, indices, classes)
             try:
                 _predict(share, module, batches, tick)
                 singly = max(0, singly - 1)
@@ -131,9 +131,9 @@ def _missing(share: Share, sink: ResultWriter) -> list[int]:
 def give_up(share: Share, batch: int, reason: str, writer: SegmentWriter) -> None:
     """Finish a batch with rows that say why its images have no map."""
     constant = constant_columns(share.cfg, share.source.name)
-    places = share.manifest.images(batch)
+    indices = share.manifest.images(batch)
     writer.commit(
-        batch, [constant | {"image": share.samples[i].id, "status": "error", "message": reason} for i in places]
+        batch, [constant | {"image": share.samples[i].id, "status": "error", "message": reason} for i in indices]
     )
 
 

@@ -20,7 +20,7 @@ from typing import Any
 _ROOT = Path(__file__).resolve().parents[3]
 MISTAKE = 2
 """Exit status of a process that found a mistake in the configuration, and has printed it."""
-TOLD = 3
+REPORTED = 3
 """Exit status of a process that failed, and has printed why."""
 _PATIENCE = 1800.0
 """Seconds without any progress after which processes that were started from outside are no longer waited for."""
@@ -37,7 +37,7 @@ class ProcessFailedError(Exception):
         status: Its exit status.
     """
 
-    def __init__(self, message: str, status: int = TOLD) -> None:
+    def __init__(self, message: str, status: int = REPORTED) -> None:
         """Keep the exit status."""
         super().__init__(message)
         self.status = status
@@ -45,7 +45,7 @@ class ProcessFailedError(Exception):
 
 @dataclass(frozen=True)
 class Process:
-    """A process's place in a run.
+    """A process's rank in a run.
 
     Attributes:
         rank: Its number among all.
@@ -64,7 +64,7 @@ class Process:
 
 
 def from_outside() -> Process | None:
-    """Read the place that torchrun or srun gave this process; None where neither started it."""
+    """Read the index that torchrun or srun gave this process; None where neither started it."""
     for rank, world, local in (("RANK", "WORLD_SIZE", "LOCAL_RANK"), ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID")):
         if all(name in os.environ for name in (rank, world, local)) and int(os.environ[world]) > 1:
             return Process(*(int(os.environ[name]) for name in (rank, world, local)))
@@ -73,7 +73,7 @@ def from_outside() -> Process | None:
 
 @contextmanager
 def end_on_sigterm() -> Iterator[None]:
-    """Within, SIGTERM raises `TerminatedError`, so that files are closed and others are told."""
+    """Within, SIGTERM raises `TerminatedError`, so that files are closed and other processes ended."""
 
     def ended(number: int, frame: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough; what follows is short
@@ -94,7 +94,7 @@ class Meeting:
     """Where processes that torchrun or srun started agree on what the first one decides.
 
     Args:
-        process: This one's place.
+        process: This one's rank.
     """
 
     def __init__(self, process: Process) -> None:

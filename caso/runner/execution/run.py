@@ -53,7 +53,7 @@ def run_job(cfg: DictConfig, directory: Path, meeting: Meeting | None = None, ou
         cfg: The composed configuration, without Hydra's own node.
         directory: The run's, where all is written.
         meeting: Of the processes, where torchrun or srun started them.
-        outside: This process's place among those.
+        outside: This process's rank among those.
 
     Returns:
         The exit status: 0, or 1 where images have no map.

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from caso.runner.cli.messages import ConfigError, describe
 from caso.runner.execution.devices import find_device
 from caso.runner.execution.predict import explain_share, find_share
-from caso.runner.execution.processes import MISTAKE, TOLD, Process, TerminatedError, end_on_sigterm
+from caso.runner.execution.processes import MISTAKE, REPORTED, Process, TerminatedError, end_on_sigterm
 from caso.runner.results.manifest import read_manifest
 
 log = logging.getLogger("caso.runner.execution.worker")
@@ -37,7 +37,7 @@ def main(directory: Path, rank: int, world: int) -> int:
             sys.path.insert(0, str(Path.cwd()))  # where `model.entry` may lie
             device = find_device(cfg.trainer.accelerator)
             share = find_share(cfg, directory, read_manifest(directory), Process(rank, world, rank), device)
-            _log_to(directory, speaks=rank == 0)  # what was found has been told by the process that started this one
+            _log_to(directory, speaks=rank == 0)  # the process that started this one has logged what was found
             explain_share(share)
     except (KeyboardInterrupt, TerminatedError):
         return 0  # it was asked to; what is missing is seen in the directory
@@ -47,7 +47,7 @@ def main(directory: Path, rank: int, world: int) -> int:
     except Exception as error:
         log.debug("failed", exc_info=True)
         print(f"process {rank} of {world}: {type(error).__name__}: {describe(error)}", file=sys.stderr)
-        return TOLD
+        return REPORTED
     return 0
 
 
@@ -57,7 +57,7 @@ def _first_line() -> bytes:
     while not line.endswith(b"\n"):
         more = os.read(0, 1 << 16)
         if not more:
-            raise SystemExit(TOLD)
+            raise SystemExit(REPORTED)
         line += more
     return line
 

@@ -70,15 +70,15 @@ def finish_maps(cfg: Any, maps: Tensor, pixels: Tensor) -> Tensor:
     return magnitude(maps) if cfg.magnitude else maps
 
 
-def figures(explanation: Any, place: int) -> dict[str, Any]:
+def figures(explanation: Any, index: int) -> dict[str, Any]:
     """Collect an image's entries of an ``Explanation`` under the names of the results' columns.
 
     Args:
         explanation: Of a batch.
-        place: The image's place in the batch.
+        index: The image's index in the batch.
     """
     row: dict[str, Any] = {
-        name: float(getattr(explanation, name)[place])
+        name: float(getattr(explanation, name)[index])
         for name in (
             "confidence",
             "target_confidence",
@@ -92,13 +92,13 @@ def figures(explanation: Any, place: int) -> dict[str, Any]:
             "floor",
         )
     }
-    row |= {name: int(getattr(explanation, name)[place]) for name in ("target", "predicted", "hvps")}
+    row |= {name: int(getattr(explanation, name)[index]) for name in ("target", "predicted", "hvps")}
     return row | {
-        "status": explanation.status[place],
+        "status": explanation.status[index],
         "solver": explanation.solver,
         "curvature": explanation.curvature,
         "curvature_exact": {True: "yes", False: "no", None: "unknown"}[explanation.curvature_exact],
-        "certificate": explanation.certificate[place],
+        "certificate": explanation.certificate[index],
     }
 
 
@@ -129,12 +129,12 @@ def halve_on_failure(
     So a batch that does not fit in memory is explained in smaller ones, and an image that fails costs itself alone.
 
     Args:
-        solve: Explains images, given the place of the first in the batch, and their pixels ``[b, C, H, W]``.
+        solve: Explains images, given the index of the first in the batch, and their pixels ``[b, C, H, W]``.
         pixels: The batch.
         first: Place of its first image, for the recursion.
 
     Returns:
-        Triples of a place, the pixels from there on, and what ``solve`` returned, or the exception for a single image.
+        Triples of an index, the pixels from there on, and what ``solve`` returned, or the exception for a single image.
     """
     try:
         return [(first, pixels, solve(first, pixels))]

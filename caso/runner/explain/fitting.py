@@ -36,10 +36,10 @@ def first_outputs(network: nn.Module, pixels: Tensor, cfg: Any) -> Outputs | Non
     Raises:
         ConfigError: If it returns no logits, or not the same ones twice.
     """
-    for place in range(len(pixels)):
+    for index in range(len(pixels)):
         try:
             with full_precision(pixels.device):
-                return find_outputs(network, pixels[place : place + 1])
+                return find_outputs(network, pixels[index : index + 1])
         except NotLogitsError as error:
             raise _mistake(cfg, error) from error
         except Exception as error:  # the network, or memory, may raise anything

@@ -105,7 +105,7 @@ class _Own:
         copies = self._cfg.n_samples if self._cfg.smooth else 1
         results = []
         for one in explain(self._explainer, self._cfg, pixels, target):
-            rows = [figures(one, place) for place in range(len(pixels))]
+            rows = [figures(one, index) for index in range(len(pixels))]
             rows = [row | {"gradients": float(copies * (1 + row["hvps"]))} for row in rows]
             maps = finish_maps(self._cfg, one.maps.detach(), pixels)
             results.append(Explained(maps, rows, one.probabilities, one.evidence))

@@ -28,10 +28,10 @@ def make_metrics(cfg: Any) -> list[Metric]:
     names = every["names"]
     if not isinstance(names, list):
         raise ConfigError("metrics.names", names, "must be a list, as [gini,insertion]")
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         if name not in METRICS:
             raise ConfigError("metrics.names", name, f"must be among {choices(METRICS)}")
-        if name in names[:place]:
+        if name in names[:index]:
             raise ConfigError("metrics.names", name, "is named twice")
         parameters: Any = every.get(name)
         parameters = {} if parameters is None else parameters
@@ -65,7 +65,7 @@ class Scorer:
         """Keep all."""
         self._metrics, self._network, self._method = metrics, network, method
         self._chunks = Chunks(None)
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._x: dict[str, list[float]] = {}
 
     @property
@@ -76,7 +76,7 @@ class Scorer:
     def score(self, pixels: Tensor, results: Sequence[Explained]) -> None:
         """Put the scores of each map into its row, under ``scores`` and ``curves``.
 
-        A metric that fails leaves its scores missing and is told once: it must not cost a map.
+        A metric that fails leaves its scores missing, which is logged once: it must not cost a map.
         """
         if not self._metrics:
             return
@@ -99,17 +99,17 @@ class Scorer:
             with torch.enable_grad():
                 score = metric.score(case)
         except Exception as error:
-            if metric.name not in self._told:
+            if metric.name not in self._logged:
                 log.warning("metric %s: no score (%s)", metric.name, describe(error))
                 log.debug("metric failed", exc_info=True)
-                self._told.add(metric.name)
+                self._logged.add(metric.name)
             for row in result.rows:
                 row.setdefault("scores", {})[metric.name] = math.nan
             return
-        for place, row in enumerate(result.rows):
-            row.setdefault("scores", {})[metric.name] = float(score.values[place])
+        for index, row in enumerate(result.rows):
+            row.setdefault("scores", {})[metric.name] = float(score.values[index])
             if score.curve is not None:
                 # Five digits are more than a curve's meaning, and a third of the room.
-                row.setdefault("curves", {})[metric.name] = [float(f"{y:.5g}") for y in score.curve[place].tolist()]
+                row.setdefault("curves", {})[metric.name] = [float(f"{y:.5g}") for y in score.curve[index].tolist()]
         if score.x is not None:
             self._x[metric.name] = score.x.tolist()

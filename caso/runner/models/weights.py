@@ -99,25 +99,25 @@ def fetch_url(url: str, name: str, weights: str) -> Path:
         weights: The key ``model.weights``, for errors.
 
     Raises:
-        ConfigError: If they cannot be fetched, with the place for the file.
+        ConfigError: If they cannot be fetched, with the path where the file belongs.
     """
-    place = Path(torch.hub.get_dir()) / "checkpoints" / name
-    if place.is_file():
-        return place
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if path.is_file():
+        return path
     hashed = torch.hub.HASH_REGEX.search(name)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{place}.lock"):
-            if not place.is_file():
-                torch.hub.download_url_to_file(url, str(place), hashed.group(1) if hashed else None, progress=False)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not path.is_file():
+                torch.hub.download_url_to_file(url, str(path), hashed.group(1) if hashed else None, progress=False)
     except (URLError, OSError, RuntimeError) as error:
         raise ConfigError(
             KEY,
             weights,
-            f"cannot fetch {name} ({describe(error)}); put that file, from {url}, at {place}, "
+            f"cannot fetch {name} ({describe(error)}); put that file, from {url}, at {path}, "
             f"or give its path as {KEY}=PATH, or {KEY}={NONE} for random weights",
         ) from error
-    return place
+    return path
 
 
 def fetch_hub(repository: str, file: str | None, weights: str) -> Path:

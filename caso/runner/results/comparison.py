@@ -157,12 +157,12 @@ def draw_comparison(table: pd.DataFrame, path: Path) -> None:
     figure, axes = pyplot.subplots(down, across, figsize=size, squeeze=False, sharey=True, layout="constrained")
     for axis, metric in zip(axes.flat, metrics, strict=False):
         rows = table[table["metric"] == metric].set_index("method").reindex(methods)
-        places = range(len(methods))
+        positions = range(len(methods))
         below, above = rows["mean"] - rows["mean_low"], rows["mean_high"] - rows["mean"]
-        axis.errorbar(rows["mean"], places, xerr=[below, above], fmt="o", color="#264653", capsize=2, markersize=4)
+        axis.errorbar(rows["mean"], positions, xerr=[below, above], fmt="o", color="#264653", capsize=2, markersize=4)
         arrow = {"higher": "  (→ better)", "lower": "  (better ←)", "": ""}[rows["better"].dropna().iloc[0]]
         axis.set_title(f"{metric}{arrow}", fontsize=9)
-        axis.set_yticks(list(places), [_label(name) for name in methods], fontsize=8)
+        axis.set_yticks(list(positions), [_label(name) for name in methods], fontsize=8)
         axis.tick_params(axis="x", labelsize=8)
         axis.grid(axis="x", linewidth=0.4)
         axis.spines[["top", "right"]].set_visible(False)

@@ -154,7 +154,7 @@ class Wandb:
 
 
 class Guarded:
-    """A logger whose first failure is told in one line, and which is silent afterwards.
+    """A logger whose first failure is logged in one line, and which is silent afterwards.
 
     Args:
         cfg: The whole configuration.

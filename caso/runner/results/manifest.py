@@ -1,6 +1,6 @@
 """What a run's directory is for: its settings and its batches, fixed when it is first used.
 
-The images are cut into batches once, by their place in the data set. Processes take whole batches, and a batch that was
+The images are cut into batches once, by their index in the data set. Processes take whole batches, and a batch that was
 not finished is computed again as a whole, so that a map depends neither on how many processes there were nor on how
 often they were killed.
 """
@@ -52,7 +52,7 @@ class Manifest:
         return -(-self.count // self.batch_size)
 
     def images(self, batch: int) -> range:
-        """The images of a batch, by their places in the data set."""
+        """The images of a batch, by their indices in the data set."""
         return range(batch * self.batch_size, min((batch + 1) * self.batch_size, self.count))
 
 

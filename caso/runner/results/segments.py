@@ -40,12 +40,12 @@ class SegmentWriter:
         """Write a map; it counts once its batch is committed.
 
         Returns:
-            Where it lies, for :func:`read_map`.
+            Its locator, for :func:`read_map`.
         """
         content = encode(attribution)
-        place = f"{PARTS}/{self.name}.maps:{self._maps.tell()}:{len(content)}"
+        locator = f"{PARTS}/{self.name}.maps:{self._maps.tell()}:{len(content)}"
         self._maps.write(content)
-        return place
+        return locator
 
     def commit(self, batch: int, rows: list[Row]) -> None:
         """Finish a batch: from now on it survives whatever happens to the process."""
@@ -109,14 +109,14 @@ def finished_batches(directory: Path) -> set[int]:
     return {one.batch for one in Follower(directory).poll()}
 
 
-def read_map(directory: Path, place: str) -> NDArray[Any]:
+def read_map(directory: Path, locator: str) -> NDArray[Any]:
     """Read one map.
 
     Args:
         directory: The run's.
-        place: What :meth:`SegmentWriter.keep` returned, as it is in the column ``map``.
+        locator: What :meth:`SegmentWriter.keep` returned, as it is in the column ``map``.
     """
-    name, offset, length = place.rsplit(":", 2)
+    name, offset, length = locator.rsplit(":", 2)
     with (directory / PARTS / Path(name).name).open("rb") as file:
         file.seek(int(offset))
         return decode(file.read(int(length)))

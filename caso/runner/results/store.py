@@ -4,7 +4,7 @@ Layout::
 
     parts/               rows and maps as they were written, two files a process, see `caso.runner.results.segments`
     results.csv          a row per image and setting, see COLUMNS; written when the run ends
-    pictures/000000.png  the photograph beside its map (named by the image's place in the data set)
+    pictures/000000.png  the photograph beside its map (named by the image's index in the data set)
     contact_sheet.png    small pictures of the first images
     summary.json         how the run ended, and its figures in short
     environment.json     versions, device, seed and command
@@ -104,23 +104,23 @@ class Maps(Mapping[str, NDArray[Any]]):
     def __init__(self, directory: Path, table: pd.DataFrame) -> None:
         """Keep where each image's maps lie."""
         self._directory = directory
-        self._places: dict[str, list[str]] = {}
-        for image, place in zip(table["image"], table["map"], strict=True):
-            if place:
-                self._places.setdefault(image, []).append(place)
+        self._locators: dict[str, list[str]] = {}
+        for image, locator in zip(table["image"], table["map"], strict=True):
+            if locator:
+                self._locators.setdefault(image, []).append(locator)
 
     def __getitem__(self, image: str) -> NDArray[Any]:
         """Read an image's map."""
-        arrays = [read_map(self._directory, place) for place in self._places[image]]
+        arrays = [read_map(self._directory, locator) for locator in self._locators[image]]
         return arrays[0] if len(arrays) == 1 else np.stack(arrays)
 
     def __iter__(self) -> Iterator[str]:
         """Go through the image ids, in the table's order."""
-        return iter(self._places)
+        return iter(self._locators)
 
     def __len__(self) -> int:
         """Count the images with a map."""
-        return len(self._places)
+        return len(self._locators)
 
 
 class Run:

@@ -42,11 +42,11 @@ class ResultWriter:
         self._first = True
 
     def take(
-        self, place: int, rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor | None
+        self, index: int, rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor | None
     ) -> None:
         """Take an image's rows, one for each setting, with their maps."""
-        drawn = pixels is not None and place < self._pictures
-        self._images[place] = rows, maps, pixels.cpu() if drawn and pixels is not None else None
+        drawn = pixels is not None and index < self._pictures
+        self._images[index] = rows, maps, pixels.cpu() if drawn and pixels is not None else None
 
     def finish(self, definitions: dict[str, Any]) -> None:
         """Write the batch whose images have come; `definitions` says what their scores are."""
@@ -76,18 +76,18 @@ class ResultWriter:
 
     def _write(self, images: dict[int, _Image]) -> None:
         kept = []
-        for place, (rows, maps, pixels) in sorted(images.items()):
-            picture = self._draw(place, rows, maps, pixels)
+        for index, (rows, maps, pixels) in sorted(images.items()):
+            picture = self._draw(index, rows, maps, pixels)
             for row, attribution in zip(rows, maps, strict=True):
                 where = "" if attribution is None else self.writer.keep(attribution)
                 kept.append(row | {"map": where, "picture": picture})
         self.writer.commit(min(images) // self._manifest.batch_size, kept)
 
     def _draw(
-        self, place: int, rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor | None
+        self, index: int, rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor | None
     ) -> str:
         """Draw an image's picture; one that fails must not cost a map."""
-        name = f"pictures/{place:06d}.png"
+        name = f"pictures/{index:06d}.png"
         try:
             content = None if pixels is None else panel(rows, maps, pixels)
             if content is None:
