@@ -16,8 +16,8 @@ import caso
 from caso.runner.cli.schema import register
 from caso.runner.cli.validation import check
 from caso.runner.results import sweep
+from caso.runner.results.record import COLUMNS
 from caso.runner.results.segments import SegmentWriter
-from caso.runner.results.store import COLUMNS
 from caso.solvers import solution
 from tests import networks
 from tests.conftest import CONF, ROOT

@@ -14,7 +14,7 @@ from PIL import Image
 import caso
 from caso.runner import Run, load_run
 from caso.runner.data import PHOTOS, find_samples
-from caso.runner.results.store import COLUMNS
+from caso.runner.results.record import COLUMNS
 from tests.conftest import Ended
 from tests.runner import networks
 from tests.runner.networks import NAMES, TINY

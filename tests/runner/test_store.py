@@ -4,7 +4,7 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from caso.runner import load_run
 from caso.runner.results.encoding import decode, encode
+from caso.runner.results.record import COLUMNS, Row
 from caso.runner.results.segments import Follower, SegmentWriter, finished_batches
-from caso.runner.results.store import COLUMNS, RESULTS, TEXT_COLUMNS, write_table
+from caso.runner.results.store import RESULTS, write_table
 
 ODD = ["NA", "1.0", "", 'a,b\n"c"', "../../etc/passwd", "größe 写真", os.fsdecode(b"caf\xe9.jpg")]
 
@@ -135,8 +136,11 @@ def test_sparse_maps_take_little_room() -> None:
     assert len(encode(array)) < dense / 40
 
 
-def test_text_columns_are_columns() -> None:
-    assert set(TEXT_COLUMNS) <= set(COLUMNS)
+def test_columns_have_the_types_of_a_row_even_without_rows(tmp_path: Path) -> None:
+    SegmentWriter(tmp_path).close()
+    table = load_run(tmp_path).table
+    kinds = {str: "string", bool: "boolean", int: "Int64", float: "float64"}
+    assert [str(kind) for kind in table.dtypes] == [kinds[kind] for kind in get_type_hints(Row).values()]
 
 
 def test_a_directory_without_results(tmp_path: Path) -> None:

@@ -24,74 +24,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from caso.runner.results.manifest import CONFIG, whole
+from caso.runner.results.record import COLUMNS, typed
 from caso.runner.results.segments import PARTS, Follower, read_map
 
-TEXT_COLUMNS = (
-    "image",
-    "target_name",
-    "predicted_name",
-    "label_name",
-    "explainer",
-    "order",
-    "regularization",
-    "certificate",
-    "status",
-    "message",
-    "solver",
-    "curvature",
-    "curvature_exact",
-    "model",
-    "map",
-    "picture",
-)
-COLUMNS = (
-    "image",
-    "target",
-    "target_name",
-    "predicted",
-    "predicted_name",
-    "confidence",
-    "target_confidence",
-    "label",
-    "label_name",
-    "label_confidence",
-    "correct",
-    "explainer",
-    "order",
-    "regularization",
-    "lambda1",
-    "lambda2",
-    "lambda2_effective",
-    "lambda_max",
-    "lambda_max_error",
-    "sparsity",
-    "kkt_residual",
-    "error_bound",
-    "certificate",
-    "floor",
-    "hvps",
-    "gradients",
-    "seconds",
-    "status",
-    "message",
-    "solver",
-    "curvature",
-    "curvature_exact",
-    "smooth",
-    "times_input",
-    "magnitude",
-    "seed",
-    "model",
-    "map",
-    "picture",
-)
 RESULTS = "results.csv"
 CLASSES = "classes.csv"
 SUMMARY = "summary.json"
 DEFINITIONS = "metrics.json"
-_TEXT = pd.StringDtype("python")  # the only type that holds, and groups by, file names that are no valid text
-_FLAGS = ("correct", "smooth", "times_input", "magnitude")
-_COUNTS = ("target", "predicted", "label", "hvps", "seed")
 
 
 class Maps(Mapping[str, NDArray[Any]]):
@@ -213,14 +152,7 @@ def _read_table(directory: Path) -> pd.DataFrame:
     scores = dict.fromkeys(name for row in rows for name in row.get("scores", {}))
     table = pd.DataFrame(rows, columns=[*COLUMNS, *scores], dtype=object)
     for column in table.columns:
-        if column in TEXT_COLUMNS:
-            table[column] = table[column].fillna("").astype(_TEXT)
-        elif column in _FLAGS:
-            table[column] = table[column].astype("boolean")
-        elif column in _COUNTS:
-            table[column] = pd.to_numeric(table[column]).astype("Int64")  # an integer type that knows missing values
-        else:
-            table[column] = pd.to_numeric(table[column]).astype(float)
+        table[column] = typed(str(column), table[column])
     return table
 
 

@@ -12,7 +12,8 @@ from rich.text import Text
 from caso.runner.cli.messages import printable
 from caso.runner.results.layout import Column, print_table
 from caso.runner.results.manifest import shown
-from caso.runner.results.store import COLUMNS, RESULTS, Run
+from caso.runner.results.record import COLUMNS
+from caso.runner.results.store import RESULTS, Run
 
 FAILED = ("unreadable", "error", "not_finite")
 _MOST_ROWS = 50  # images shown; all are in results.csv
