@@ -65,8 +65,8 @@ def resolve_solver(cfg: DictConfig) -> str:
 
 
 def default_solver(order: str) -> str:
-    """Name the solver that ``solver=auto`` means."""
-    return DEFAULTS[_ORDERS[order]]
+    """Name the solver that ``solver=auto`` means; for an order that does not exist, which `check` refuses, any."""
+    return DEFAULTS[_ORDERS.get(order, 2)]
 
 
 def _number(
