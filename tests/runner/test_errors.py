@@ -128,7 +128,7 @@ def test_a_mistake_is_one_clear_line(
     assert ended.out == ""
 
 
-@pytest.mark.parametrize("trainer", ["cpu", "ddp_cpu"])
+@pytest.mark.parametrize("trainer", ["cpu", pytest.param("ddp_cpu", marks=pytest.mark.slow)])
 def test_what_is_imported_is_told_once(cli: Cli, trainer: str) -> None:
     ended = cli(*TINY, "dataset.names=[moon,coffee]", "batch_size=1", f"trainer={trainer}")
     assert ended.code == 0, ended.err

@@ -45,7 +45,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
-@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
 def test_a_full_disk(small_disk: Path, processes: int) -> None:
     arguments = (*MANY, "trainer=ddp_cpu", f"trainer.devices={processes}", f"hydra.run.dir={small_disk}/run")
     full = program.run(small_disk.parent, *arguments)
@@ -179,7 +180,7 @@ def nobody() -> str:
         return f"http://127.0.0.1:{one.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("kind", ["unreachable", "full"])
+@pytest.mark.parametrize("kind", ["unreachable", pytest.param("full", marks=pytest.mark.slow)])
 def test_a_server_that_does_not_take_the_log(tmp_path: Path, kind: str, request: pytest.FixtureRequest) -> None:
     address = nobody() if kind == "unreachable" else request.getfixturevalue("refusing_server")
     ended = program.run(

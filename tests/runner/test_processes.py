@@ -62,7 +62,7 @@ def by_two_nodes(directory: Path, arguments: list[str]) -> str:
         (by_workers, 50),
         pytest.param(by_torchrun, 1, marks=pytest.mark.slow),
         (by_torchrun, 3),
-        (by_two_nodes, 3),
+        pytest.param(by_two_nodes, 3, marks=pytest.mark.slow),
         pytest.param(by_two_nodes, 50, marks=pytest.mark.slow),
     ],
 )
@@ -94,7 +94,7 @@ def test_under_srun(tmp_path: Path) -> None:
     assert len(load_run(run).maps) == 9
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_sweep_in_several_processes_is_no_sweep_inside_a_sweep(cli: Cli, processes: int) -> None:
     arguments = ("-m", *TINY, "dataset=crops", "dataset.n=6", "dataset.subset.n=6,0", f"trainer.devices={processes}")
     ended = cli(*arguments, "trainer=cpu", "hydra.sweep.dir=sweep")
@@ -152,7 +152,8 @@ def pictures(directory: Path, count: int, dark: int) -> None:
         Image.new("RGB", (20, 20), colour).save(directory / "images" / f"{number}.png")
 
 
-@pytest.mark.parametrize("entry", ["make", pytest.param("make_reader", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("entry", ["make", "make_reader"])
 def test_an_image_that_kills_its_process_costs_its_batch_alone(tmp_path: Path, entry: str) -> None:
     pictures(tmp_path, 7, dark=4)  # the third of its process: the second is being written, or explained, beside it
     (tmp_path / "dying.py").write_text(DYING)

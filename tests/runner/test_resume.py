@@ -47,7 +47,7 @@ def slow(file: Path, seconds: float = 0.05) -> tuple[str, ...]:
     return ("model=python", "model.entry=slow:make", *CROPS[2:])
 
 
-@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(
     tmp_path: Path, uninterrupted: Path, processes: int
 ) -> None:
