@@ -15,7 +15,7 @@ import caso
 from caso.curvature import quadratic_model, trace
 from caso.curvature.double_backward import double_backward
 from caso.network import prepare
-from caso.solvers import solve
+from caso.solvers import SOLVERS
 
 Call = Callable[[], Any]
 _MANY = 1_000_000
@@ -74,7 +74,7 @@ def _released(network: nn.Module, settings: caso.CASO) -> Callable[[Tensor, Tens
         def call() -> Tensor:
             problem = double_backward(network, images, targets)
             lambda1 = torch.full((len(images), 1), settings.lambda1, dtype=torch.float64, device=images.device)
-            return solve("proximal", problem, lambda1, settings.lambda2, settings.tol, 2, settings.settings).maps
+            return SOLVERS["proximal"].solve(problem, lambda1, settings._options).maps
 
         return call
 
