@@ -162,8 +162,7 @@ def reason(path: Path) -> str:
         (BANDS.astype(np.float32) / 255, {}),
         (BANDS.astype(np.float64) / 255, {}),
     ],
-    ids=str,
-)  # fmt: skip
+)
 def test_all_bands_of_a_tiff_are_read(tmp_path: Path, values: np.ndarray, options: dict[str, object]) -> None:
     read = read_image(tiff(tmp_path / "a.tif", values, **options))
     count = 5 if 5 in values.shape else len(values)
