@@ -69,7 +69,7 @@ class Members:
                 content = file.read(self.sizes[index])
         except OSError as error:
             raise UnreadableImageError(str(error)) from error
-        return read_bytes(content, self.names[place])
+        return read_bytes(content, self.names[index])
 
 
 def list_shard(path: Path, label: str | None, cache: Path) -> Shard:
