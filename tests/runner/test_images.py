@@ -230,3 +230,10 @@ def test_floats_that_are_nan_or_outside_are_refused(tmp_path: Path, name: str, k
     assert reason(save(GRADIENT.astype(kind))).startswith("values from 0 to 255, outside [0, 1]; use uint8")
     grey[3, 3] = np.nan
     assert reason(save(grey)) == "it holds NaN or infinity"
+
+
+def test_grey_of_12_bits_is_not_dark(tmp_path: Path) -> None:
+    path = tiff(tmp_path / "a.tif", np.full((8, 8), 4095, dtype=np.uint16))
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags["BitsPerSample"].overwrite(12)
+    assert reason(path) == "values of 12 bits; use uint8, uint16, or floats in [0, 1]"
