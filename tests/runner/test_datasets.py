@@ -73,6 +73,40 @@ def test_a_misspelt_file_is_suggested(tmp_path: Path) -> None:
     assert "did you mean goose.png" in refusal(name="images", path=str(tmp_path / "gose.png"))
 
 
+def test_a_folder_that_does_not_exist_suggests_what_makes_sense(tmp_path: Path) -> None:
+    root = {"name": "imagefolder"}
+    assert refusal(**root, root="/nope") == "dataset.root=/nope: no such folder"
+    assert refusal(name="images", path="/nope") == "image=/nope: no such file or folder"
+    picture(tmp_path / "photos" / "cat" / "1.png")
+    picture(tmp_path / "photo.png")
+    (tmp_path / ".photo").mkdir()
+    assert refusal(**root, root=str(tmp_path / "photo")).endswith("no such folder; did you mean photos?")
+    assert refusal(**root, root=str(tmp_path / "opt")).endswith("opt: no such folder")
+    assert refusal(**root, root=str(tmp_path / "photo.png")).endswith("a file, not a folder")
+
+
+def test_every_file_that_looks_like_an_image_is_listed(tmp_path: Path) -> None:
+    listed = ["IMG.HEIC", "a.bmp", "b.nef", "c.jxl", "d.svg", "e.avif", "f.exr"]
+    for name in [*listed, ".hidden.png", "._a.bmp", "Thumbs.db", "a.xmp", "a.aae", "notes.txt", ".cache/b.png"]:
+        path = tmp_path / "class" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"something")
+    (tmp_path / "class" / "gone.png").symlink_to("nowhere.png")
+    (tmp_path / "class" / "folder.png").mkdir()
+    picture(tmp_path / ".ipynb_checkpoints" / "x.png")
+    Image.new("RGB", (8, 6)).save(tmp_path / "class" / "a.bmp")
+    samples = found(name="images", path=str(tmp_path / "class"))
+    assert samples.ids == [*listed, "gone.png"]
+    folder = found(name="imagefolder", root=str(tmp_path))
+    assert folder.ids == [f"class/{name}" for name in [*listed, "gone.png"]]
+    assert folder.label_names == ["class"]
+    assert found(name="imagenet", root=str(tmp_path / "class"), labels=None).ids == samples.ids
+    for sample in samples:
+        if sample.id != "a.bmp":
+            with pytest.raises(UnreadableImageError):
+                sample.read()
+
+
 def test_an_imagefolder_has_its_folders_as_labels(tmp_path: Path) -> None:
     for name in ("dog/2.png", "cat/1.png", "cat/old/0.png", "stray.png"):
         picture(tmp_path / name)

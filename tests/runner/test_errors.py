@@ -93,6 +93,9 @@ MISTAKES = [
     (["dataset=images"], ["image=null", "a file, a folder or a list"]),
     (["dataset=imagefolder"], ["dataset.root", "must be given"]),
     (["dataset=imagefolder", "dataset.root=nope"], ["dataset.root=nope", "no such folder"]),
+    (["dataset=imagefolder", "dataset.root=/nope"], ["dataset.root=/nope: no such folder"]),
+    (["image=~/nope.jpg"], ["home/nope.jpg: no such file or folder"]),
+    (["model.weights=~/nope.pth"], ["home/nope.pth: no such file"]),
     (["dataset.names=[cofee]"], ["dataset.names=cofee", "coffee"]),
     (["target=espreso"], ["target=espreso", "espresso"]),
     (["target=1000"], ["target=1000", "0 to 999"]),
@@ -117,6 +120,7 @@ def test_a_mistake_is_one_clear_line(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: list[str]
 ) -> None:
     monkeypatch.setattr("torch.load", lambda *a, **k: pytest.fail("weights were loaded"))
+    monkeypatch.setenv("HOME", str(Path("home").absolute()))
     ended = cli(*arguments)
     lines = [line for line in ended.err.splitlines() if not line.startswith("model.entry: imported")]
     lines = [line for line in lines if ": 11 images, " not in line]

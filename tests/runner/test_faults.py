@@ -357,12 +357,20 @@ def test_files_that_are_no_pictures_to_be_read(cli: Cli) -> None:
     Path("images/gone.png").symlink_to("nowhere.png")
     Path("images/folder.png").mkdir()
     os.mkfifo("images/pipe.png")
+    Image.fromarray(np.full((20, 20), 255, dtype=np.int32)).save("images/deep.tif")
+    Path("images/phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    Path("images/._good.png").write_bytes(b"a sidecar")
     ended = cli(*TINY, "image=images")
     rows = load_run(ended.directory).table.set_index("image")
     assert rows.loc["good.png", "status"] == "converged"
     assert rows.loc["bomb.png", "status"] == "unreadable"
     assert "pixels" in rows.loc["bomb.png", "message"]
-    assert set(rows.index) <= {"good.png", "bomb.png", "gone.png"}
+    assert "No such file" in rows.loc["gone.png", "message"]
+    assert "a pipe" in rows.loc["pipe.png", "message"]
+    assert "values of type int32" in rows.loc["deep.tif", "message"]
+    assert ".heic files are not read" in rows.loc["phone.heic", "message"]
+    assert rows["status"].value_counts().to_dict() == {"converged": 1, "unreadable": 5}
+    assert len(rows) == 6
     assert ended.code == 1
 
 

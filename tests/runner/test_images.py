@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 
 from caso.runner.data.decoding import UnreadableImageError, read_image
@@ -59,13 +60,6 @@ def test_floats_in_the_unit_interval_are_scaled(tmp_path: Path) -> None:
     Image.fromarray(floats * 300).save(tmp_path / "b.tif")
     with pytest.raises(UnreadableImageError, match="outside"):
         read_image(tmp_path / "b.tif")
-
-
-@pytest.mark.parametrize("dtype", ["int16", "int32", "uint32"])
-def test_integers_without_a_known_range_are_refused_not_black(tmp_path: Path, dtype: str) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", GRADIENT.astype(dtype))
-    with pytest.raises(UnreadableImageError, match=f"values of type {dtype}; use uint8, uint16, or floats"):
-        read_image(tmp_path / "a.tif")
 
 
 def test_of_a_tiff_of_several_pictures_the_first_one_is_read(tmp_path: Path) -> None:
@@ -129,6 +123,117 @@ def test_what_is_no_image(tmp_path: Path) -> None:
         (short, "truncated"),
         (tmp_path / "missing.png", "No such file"),
         (tmp_path, "Is a directory"),
+        (Path("/dev/null"), "a pipe or a device"),
     ):
         with pytest.raises(UnreadableImageError, match=reason):
             read_image(path)
+
+
+# ---------------------------------------------------------------------------------------------------------- arrays
+
+BANDS = np.random.default_rng(0).integers(0, 256, (5, 12, 9), dtype=np.uint8)
+
+
+def tiff(path: Path, values: np.ndarray, **options: object) -> Path:
+    tifffile.imwrite(path, values, **options)
+    return path
+
+
+def reason(path: Path) -> str:
+    with pytest.raises(UnreadableImageError) as info:
+        read_image(path)
+    assert "\n" not in str(info.value)
+    return str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "options"),
+    [
+        (BANDS, {}),  # five pages, one array
+        (BANDS[None], {}),
+        (np.moveaxis(BANDS, 0, -1), {}),  # twelve pages [9, 5]
+        (BANDS, {"photometric": "minisblack", "planarconfig": "separate"}),
+        (np.moveaxis(BANDS, 0, -1), {"photometric": "minisblack", "planarconfig": "contig"}),
+        (BANDS, {"imagej": True}),
+        (BANDS, {"ome": True, "metadata": {"axes": "CYX"}}),
+        (BANDS[:3], {"photometric": "minisblack"}),
+        (BANDS[:2], {}),
+        (BANDS.astype(np.uint16) * 257, {}),
+        (BANDS.astype(np.float32) / 255, {}),
+        (BANDS.astype(np.float64) / 255, {}),
+    ],
+)
+def test_all_bands_of_a_tiff_are_read(tmp_path: Path, values: np.ndarray, options: dict[str, object]) -> None:
+    read = read_image(tiff(tmp_path / "a.tif", values, **options))
+    count = 5 if 5 in values.shape else len(values)
+    torch.testing.assert_close(read, torch.from_numpy(BANDS[:count] / np.float32(255)), rtol=0, atol=1e-7)
+
+
+def test_named_channels_stay_first_however_many(tmp_path: Path) -> None:
+    many = np.zeros((20, 12, 9), dtype=np.uint8)
+    assert read_image(tiff(tmp_path / "a.tif", many, metadata={"axes": "CYX"})).shape == (20, 12, 9)
+
+
+def test_the_first_page_of_a_document_and_the_first_frame_of_a_film(tmp_path: Path) -> None:
+    pages = [Image.fromarray(page) for page in BANDS]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    with tifffile.TiffWriter(tmp_path / "written.tif") as writer:
+        for page in BANDS:
+            writer.write(page)
+    tiff(tmp_path / "film.tif", BANDS, imagej=True, metadata={"axes": "TYX"})
+    for name in ("pages.tif", "written.tif", "film.tif"):
+        np.testing.assert_array_equal(np.asarray(read_image(tmp_path / name))[..., 0], BANDS[0])
+
+
+def test_bands_of_several_pictures_are_not_dropped(tmp_path: Path) -> None:
+    film = tiff(tmp_path / "film.tif", np.stack([BANDS, BANDS]), imagej=True, metadata={"axes": "TCYX"})
+    assert reason(film) == "an array 2 x 5 x 12 x 9 with axes TCYX; store one [C, H, W] a file"
+    assert "2 x 5 x 12 x 9" in reason(tiff(tmp_path / "array.tif", np.stack([BANDS, BANDS])))
+    stack = np.arange(5 * 12 * 9 * 3, dtype=np.uint16).astype(np.uint8).reshape(5, 12, 9, 3)
+    read = read_image(tiff(tmp_path / "stack.tif", stack, photometric="rgb"))
+    np.testing.assert_array_equal(np.asarray(read), stack[0])
+
+
+@pytest.mark.parametrize("kind", ["int8", "int16", "int32", "uint32", "int64", "complex64"])
+def test_values_of_no_known_range_are_refused_with_what_to_store(tmp_path: Path, kind: str) -> None:
+    expected = f"values of type {kind}; use uint8, uint16, or floats in [0, 1]"
+    assert reason(tiff(tmp_path / "grey.tif", (GRADIENT // 2).astype(kind))) == expected
+    assert reason(tiff(tmp_path / "bands.tif", (BANDS // 2).astype(kind))) == expected
+    np.save(tmp_path / "a.npy", (BANDS // 2).astype(kind))
+    assert reason(tmp_path / "a.npy") == expected
+
+
+def test_grey_of_16_bits_in_a_portable_map_is_scaled(tmp_path: Path) -> None:
+    """Pillow has it in 32 bits."""
+    header, values = b"P5 32 20 65535\n", GRADIENT.astype(">u2") * 257
+    (tmp_path / "a.pgm").write_bytes(header + values.astype(">u2").tobytes())
+    np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "a.pgm"))[..., 0], GRADIENT)
+
+
+def test_deep_grey_that_counts_from_white_is_not_shown_as_a_negative(tmp_path: Path) -> None:
+    deep = tiff(tmp_path / "a.tif", GRADIENT.astype(np.uint16) * 257, photometric="miniswhite")
+    assert "0 is white" in reason(deep)
+    read = read_image(tiff(tmp_path / "b.tif", GRADIENT, photometric="miniswhite"))
+    np.testing.assert_array_equal(np.asarray(read)[..., 0], 255 - GRADIENT)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.npy"])
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+def test_floats_that_are_nan_or_outside_are_refused(tmp_path: Path, name: str, kind: str) -> None:
+    def save(values: np.ndarray) -> Path:
+        np.save(tmp_path / name, values) if name == "a.npy" else tiff(tmp_path / name, values)
+        return tmp_path / name
+
+    grey = (GRADIENT / 255).astype(kind)
+    save(grey)
+    assert np.asarray(read_image(tmp_path / name)).shape in ((1, 20, 32), (20, 32, 3))
+    assert reason(save(GRADIENT.astype(kind))).startswith("values from 0 to 255, outside [0, 1]; use uint8")
+    grey[3, 3] = np.nan
+    assert reason(save(grey)) == "it holds NaN or infinity"
+
+
+def test_grey_of_12_bits_is_not_dark(tmp_path: Path) -> None:
+    path = tiff(tmp_path / "a.tif", np.full((8, 8), 4095, dtype=np.uint16))
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags["BitsPerSample"].overwrite(12)
+    assert reason(path) == "values of 12 bits; use uint8, uint16, or floats in [0, 1]"

@@ -118,6 +118,15 @@ def test_a_corrupt_member_has_its_reason(tmp_path: Path) -> None:
     assert reasons[2][1] == "not an image of a known format"
 
 
+def test_members_of_formats_that_are_not_read_have_their_reason(tmp_path: Path) -> None:
+    path = shard(tmp_path / "x.tar", {"./a.heic": b"ftypheic", "b.dng": png(), "c.png": png(), "c.xmp": b"x"})
+    samples = found(tmp_path, str(path))
+    assert samples.ids == ["x/./a.heic", "x/b.dng", "x/c.png"]
+    for sample, words in zip(samples, (".heic files are not read", ".dng files are not read"), strict=False):
+        with pytest.raises(UnreadableImageError, match=words):
+            sample.read()
+
+
 @pytest.mark.parametrize("cut", ["inside a member", "inside a header", "between members", "a damaged header"])
 def test_a_damaged_shard_gives_what_comes_before(tmp_path: Path, cut: str, caplog: pytest.LogCaptureFixture) -> None:
     path = shard(tmp_path / "x.tar", {f"{n}.png": png() for n in range(5)})

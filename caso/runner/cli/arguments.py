@@ -15,6 +15,9 @@ from caso.runner.results.manifest import stored_overrides
 
 _LAUNCHER = ("hydra/launcher=", "hydra.launcher.")
 _MULTIRUN = ("-m", "--multirun")
+_QUOTED_OR_HOME = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|(^|[\[,]\s*)~(?=[/,\]]|$)""")
+_SPECIAL = re.compile(r"([\\()\[\]{}:=, \t])")
+"""What has a meaning in Hydra's grammar."""
 
 
 def tidy(arguments: Sequence[str]) -> list[str]:
@@ -48,10 +51,13 @@ def tidy(arguments: Sequence[str]) -> list[str]:
 
 
 def expand_home(override: str) -> str:
-    """Write out ``~/`` at the beginning of a value, or of a list's entry: shells leave it, and Hydra cannot read it."""
+    """Write out ``~`` at the beginning of a value, or of a list's entry: shells leave it, and Hydra cannot read it.
+
+    What is quoted stays: Hydra can read it, and the key's reader expands it.
+    """
     key, equals, value = override.partition("=")
-    home = str(Path.home())
-    return key + equals + re.sub(r"(^|[\[,]\s*)~(?=/)", lambda found: found[1] + home, value)
+    home = str(Path.home()) if key == "resume" else _SPECIAL.sub(r"\\\1", str(Path.home()))
+    return key + equals + _QUOTED_OR_HOME.sub(lambda found: found[0] if found[1] is None else found[1] + home, value)
 
 
 def check_choices(arguments: Sequence[str], groups: Mapping[str, Sequence[str]]) -> None:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from caso.runner.cli.messages import ConfigError, choices
-from caso.runner.data.decoding import FOREIGN, Picture, read_image
+from caso.runner.data.decoding import Picture, read_image
+from caso.runner.data.formats import is_image_name
 from caso.runner.data.samples import Samples
 
 # The photographs in scikit-image's wheel; its other pictures are fetched or are no photographs.
@@ -27,7 +26,6 @@ PHOTOS = {
     "retina": "retina.jpg",
     "rocket": "rocket.jpg",
 }
-_NO_IMAGES = {".pdf", ".mpg", ".mpeg"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def images(options: Any, seed: int) -> Samples:
     files: list[Path] = []
     for entry in entries:
         if entry.is_dir():
-            found = sorted(p for p in entry.iterdir() if p.is_file() and is_image_name(p.name))
+            found = sorted(p for p in entry.iterdir() if is_image_name(p.name) and not p.is_dir())
             if not found:
                 raise ConfigError("image", entry, "the folder holds no image (dataset=imagefolder reads class folders)")
             files.extend(found)
@@ -122,7 +120,8 @@ def folder_of(options: Any, key: str) -> Path:
     """
     root = Path(str(options[key])).expanduser()
     if not root.is_dir():
-        raise ConfigError(f"dataset.{key}", options[key], "no such folder" + _near_files(root))
+        reason = "a file, not a folder" if root.exists() else "no such folder" + _near_files(root, folders=True)
+        raise ConfigError(f"dataset.{key}", options[key], reason)
     return root
 
 
@@ -145,13 +144,6 @@ def below(root: Path, names: Sequence[str]) -> Files:
     return Files([os.path.join(root, name) for name in names])
 
 
-def is_image_name(name: str) -> bool:
-    """Tell by its ending whether a file is meant to be an image, be it of a kind that cannot be read here."""
-    suffix = os.path.splitext(name)[1].lower()
-    known = suffix == ".npy" or suffix in FOREIGN or suffix in Image.registered_extensions()
-    return known and suffix not in _NO_IMAGES
-
-
 def short_names(files: Sequence[Path]) -> list[str]:
     """Name files by their names alone, or, where two would be alike, by their paths below the common folder."""
     names = [path.name for path in files]
@@ -164,9 +156,15 @@ def short_names(files: Sequence[Path]) -> list[str]:
     return ["/".join(path.parts[shared:]) for path in paths]
 
 
-def _near_files(path: Path) -> str:
-    if not path.parent.is_dir():
+def _near_files(path: Path, folders: bool = False) -> str:
+    """Name what lies beside a path and has nearly its name; nothing hidden, and nothing in the file system's root."""
+    parent = path.absolute().parent
+    if parent == parent.parent:
+        return ""
+    try:
+        names = [p.name for p in parent.iterdir() if not p.name.startswith(".") and (p.is_dir() or not folders)]
+    except OSError:
         return ""
     # A slip of the finger, no more: short names look alike too easily.
-    close = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()], cutoff=0.75)
+    close = difflib.get_close_matches(path.name, names, cutoff=0.75)
     return f"; did you mean {choices(close)}?" if close else ""

@@ -29,7 +29,7 @@ class Rows:
         if stored is None:
             raise UnreadableImageError("there is no image in this row")
         if stored["bytes"] is not None:
-            return read_bytes(stored["bytes"])
+            return read_bytes(stored["bytes"], stored["path"] or "")
         return read_image(Path(stored["path"]))
 
 

@@ -7,7 +7,7 @@ import shutil
 import tarfile
 import tempfile
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,10 +18,10 @@ from urllib.request import urlopen
 from filelock import FileLock
 
 from caso.runner.data.decoding import Picture, UnreadableImageError, read_bytes
-from caso.runner.data.files import is_image_name
+from caso.runner.data.formats import is_image_name
 
 _BLOCK = 512
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,14 @@ class Members:
 
     Attributes:
         paths: The tar files.
+        names: The members', which may begin with anything: their endings say what cannot be read.
         shards: For each member, which of them.
         offsets: Where each member's content begins, in bytes.
         sizes: How long each is, in bytes.
     """
 
     paths: list[str]
+    names: Sequence[str]
     shards: "array[int]"
     offsets: "array[int]"
     sizes: "array[int]"
@@ -67,7 +69,7 @@ class Members:
                 content = file.read(self.sizes[index])
         except OSError as error:
             raise UnreadableImageError(str(error)) from error
-        return read_bytes(content)
+        return read_bytes(content, self.names[index])
 
 
 def list_shard(path: Path, label: str | None, cache: Path) -> Shard:
@@ -142,7 +144,7 @@ def _list(path: Path, size: int, label: str | None) -> Shard:
             if member.offset_data + member.size > size:
                 problem = f"{member.name} is cut off"
                 break
-            if not member.isreg() or member.sparse is not None or member.name.rsplit("/", 1)[-1].startswith("."):
+            if not member.isreg() or member.sparse is not None:
                 continue
             if is_image_name(member.name):
                 names[member.name] = (member.offset_data, member.size)  # a name that comes twice: the last one holds

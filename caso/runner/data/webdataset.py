@@ -37,7 +37,7 @@ def webdataset(options: Any, seed: int) -> Samples:
     shards = [_listed(path, source, options.get("label"), cache) for path, source in zip(paths, sources, strict=True)]
     ids: list[str] = []
     labels: list[int | None] = []
-    members = Members([str(path) for path in paths], array("l"), array("q"), array("q"))
+    members = Members([str(path) for path in paths], ids, array("l"), array("q"), array("q"))
     for number, (shard, name) in enumerate(zip(shards, _names(sources), strict=True)):
         ids.extend(f"{name}/{member}" for member in shard.names)
         labels.extend(shard.labels)
