@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 from torch._ops import OpOverload
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -20,7 +20,7 @@ from caso.curvature.operator import Product, hessian
 from caso.curvature.quadratic_model import QuadraticModel
 from caso.curvature.splitting import MASKED, Split, split
 from caso.network.capture import _EXAMPLE_BATCH, batch_is_free, differentiable_kernels, symbolic_batch
-from caso.network.functional import NotCapturableError
+from caso.network.functional import NotCapturableError, errors_as_reasons
 
 Operator = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], QuadraticModel]
 """From a network, images `[B, ...]` and target classes `[B]` to the quadratic model of the loss."""
@@ -86,24 +86,23 @@ def trace(
         assert model.hessian is not None
         return model.logits, model.gradient, model.hessian.product(v)
 
-    example = layout(inputs.new_empty(_EXAMPLE_BATCH, *inputs.shape[1:]))
-    try:
-        with differentiable_kernels():
-            x = symbolic_batch(example)
-            with x.fake_mode:  # type: ignore[attr-defined]
-                target = torch.zeros(x.shape[0], dtype=torch.long, device=x.device)
-                v = torch.empty_like(x)
-            graph = make_fx(whole, tracing_mode="symbolic", decomposition_table=MASKED, _allow_non_fake_inputs=True)(
-                x, target, v
-            )
-        if not batch_is_free(x):
-            raise NotCapturableError("its derivative fixes the batch size")
-        for node in graph.graph.nodes:
-            if isinstance(node.target, OpOverload) and node.target._schema.is_mutable:
-                raise NotCapturableError(f"its derivative writes in place ({node.target})")
+    with errors_as_reasons():
+        graph = _graph(whole, layout(inputs.new_empty(_EXAMPLE_BATCH, *inputs.shape[1:])))
         return Traced(name, split(graph), layout)
-    except NotCapturableError:
-        raise
-    except Exception as error:
-        lines = str(error).strip().splitlines()
-        raise NotCapturableError(f"{type(error).__name__}: {lines[0] if lines else ''}") from error
+
+
+def _graph(whole: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, ...]], example: Tensor) -> fx.GraphModule:
+    """The operations of `whole` `(x, target, v)` on batches like `example`, of any size."""
+    with differentiable_kernels():
+        x = symbolic_batch(example)
+        with x.fake_mode:  # type: ignore[attr-defined]
+            target = torch.zeros(x.shape[0], dtype=torch.long, device=x.device)
+            v = torch.empty_like(x)
+        tracer = make_fx(whole, tracing_mode="symbolic", decomposition_table=MASKED, _allow_non_fake_inputs=True)
+        graph = tracer(x, target, v)
+    if not batch_is_free(x):
+        raise NotCapturableError("its derivative fixes the batch size")
+    for node in graph.graph.nodes:
+        if isinstance(node.target, OpOverload) and node.target._schema.is_mutable:
+            raise NotCapturableError(f"its derivative writes in place ({node.target})")
+    return graph

@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from caso.network.folding import fold_batch_norm, use_input_only_convolutions
-from caso.network.functional import NotCapturableError, make_functional
+from caso.network.functional import NotCapturableError, errors_as_reasons, make_functional
 
 _EXAMPLE_BATCH = 3
 """Any number but 0 and 1, which PyTorch's symbolic shapes treat as special."""
@@ -89,6 +89,27 @@ def pays_channels_last(module: nn.Module, inputs: Tensor) -> bool:
     return inputs.dim() == 4 and inputs.device.type == "cpu" and convolutions > 2
 
 
+def _forward_graph(module: nn.Module, example: Tensor) -> fx.GraphModule:
+    """The module's operations on batches like `example`, of any size, if its output is one batch of logits."""
+
+    def guarded(x: Tensor) -> Tensor:
+        with _OwnDerivativesRefused():
+            result: Tensor = module(x)
+        return result
+
+    with errors_as_reasons(), torch.enable_grad(), differentiable_kernels():
+        fake = symbolic_batch(example)
+        tracer = make_fx(guarded, tracing_mode="symbolic", decomposition_table=_DECOMPOSED, _allow_non_fake_inputs=True)
+        traced = tracer(fake)
+    output = next(n for n in reversed(traced.graph.nodes) if n.op == "output")
+    value = getattr(output.args[0], "meta", {}).get("val") if isinstance(output.args[0], fx.Node) else None
+    if value is None or value.dim() != 2 or isinstance(value.shape[1], torch.SymInt):
+        raise NotCapturableError("its output is not one tensor of logits [B, K] for every batch size B")
+    if not batch_is_free(fake) or not isinstance(value.shape[0], torch.SymInt):
+        raise NotCapturableError("its batch size is fixed")
+    return traced
+
+
 def capture(module: nn.Module, inputs: Tensor) -> tuple[fx.GraphModule, bool]:
     """Capture an evaluation-mode module as a functional graph with batch normalisation folded.
 
@@ -106,30 +127,7 @@ def capture(module: nn.Module, inputs: Tensor) -> tuple[fx.GraphModule, bool]:
     example = inputs.new_empty(_EXAMPLE_BATCH, *inputs.shape[1:])
     if channels_last:
         example = example.contiguous(memory_format=torch.channels_last)
-    try:
-        with torch.enable_grad(), differentiable_kernels():
-            fake = symbolic_batch(example)
-
-            def guarded(x: Tensor) -> Tensor:
-                with _OwnDerivativesRefused():
-                    result: Tensor = module(x)
-                return result
-
-            traced = make_fx(
-                guarded, tracing_mode="symbolic", decomposition_table=_DECOMPOSED, _allow_non_fake_inputs=True
-            )(fake)
-    except NotCapturableError:
-        raise
-    except Exception as error:
-        # Whatever the user's code raises under tracing: it then runs as it is, and if it is wrong it says so itself.
-        lines = str(error).strip().splitlines()
-        raise NotCapturableError(f"{type(error).__name__}: {lines[0] if lines else ''}") from error
-    output = next(n for n in reversed(traced.graph.nodes) if n.op == "output")
-    value = getattr(output.args[0], "meta", {}).get("val") if isinstance(output.args[0], fx.Node) else None
-    if value is None or value.dim() != 2 or isinstance(value.shape[1], torch.SymInt):
-        raise NotCapturableError("its output is not one tensor of logits [B, K] for every batch size B")
-    if not batch_is_free(fake) or not isinstance(value.shape[0], torch.SymInt):
-        raise NotCapturableError("its batch size is fixed")
+    traced = _forward_graph(module, example)
     make_functional(traced.graph)
     fold_batch_norm(traced)
     use_input_only_convolutions(traced, channels_last)

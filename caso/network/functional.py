@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from torch import fx
 from torch._ops import OpOverload
 from torch.ops import aten
@@ -9,6 +12,21 @@ from torch.ops import aten
 
 class NotCapturableError(Exception):
     """The network cannot be represented as one graph; the message says why."""
+
+
+@contextmanager
+def errors_as_reasons() -> Iterator[None]:
+    """Within, whatever the user's code raises under tracing becomes the reason of a `NotCapturableError`.
+
+    The network then runs as it is; if it is wrong, it says so itself.
+    """
+    try:
+        yield
+    except NotCapturableError:
+        raise
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        raise NotCapturableError(f"{type(error).__name__}: {lines[0] if lines else ''}") from error
 
 
 def _is_view(node: fx.Node) -> bool:
