@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from types import NoneType
+from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
@@ -16,14 +21,66 @@ def require(condition: bool, name: str, value: object, allowed: str) -> None:
         raise ValueError(f"{name}={value!r}: must be {allowed}")
 
 
-def require_number(name: str, value: object) -> None:
-    """Raise a ValueError unless `value` is a number; True and False are none."""
-    require(isinstance(value, int | float) and not isinstance(value, bool), name, value, "a number")
+@dataclass(frozen=True)
+class Allowed:
+    """Values that an argument may have, stated in its annotation: `steps: Count = 64`.
+
+    Attributes:
+        words: completes "must be ..." in the message of an error.
+        test: whether a value is allowed.
+    """
+
+    words: str
+    test: Callable[[Any], bool]
 
 
-def require_whole(name: str, value: object) -> None:
-    """Raise a ValueError unless `value` is a whole number; True and False are none."""
-    require(isinstance(value, int) and not isinstance(value, bool), name, value, "a whole number")
+def one_of(*names: str) -> Allowed:
+    """Some names, and no others."""
+    words = " or ".join(names) if len(names) == 2 else "one of " + ", ".join(names)
+    return Allowed(words, lambda value: value in names)
+
+
+Count = Annotated[int, Allowed("at least 1", lambda value: value >= 1)]
+CountOrNone = Annotated[int | None, Allowed("None or at least 1", lambda value: value is None or value >= 1)]
+CountOrZero = Annotated[int, Allowed("at least 0", lambda value: value >= 0)]
+Positive = Annotated[float, Allowed("a number > 0", lambda value: 0 < value < math.inf)]
+NotNegative = Annotated[float, Allowed("a number >= 0", lambda value: 0 <= value < math.inf)]
+Fraction = Annotated[float, Allowed("between 0 and 1", lambda value: 0 < value < 1)]
+FractionOrBound = Annotated[float, Allowed("between 0 and 1", lambda value: 0 <= value <= 1)]
+
+_TYPES: dict[Any, tuple[type, str]] = {
+    int: (Integral, "a whole number"),
+    int | None: (Integral | NoneType, "None or a whole number"),  # type: ignore[dict-item]
+    float: (Real, "a number"),
+}
+
+
+def check(name: str, value: object, annotation: Any) -> None:
+    """Check an argument by its annotation.
+
+    Raises:
+        ValueError: it is no number where one must be (True and False are none), or not what an `Allowed` asks for.
+    """
+    rules = getattr(annotation, "__metadata__", ())
+    plain = get_args(annotation)[0] if rules else annotation
+    if plain is bool:
+        require(isinstance(value, bool), name, value, "True or False")
+    if plain in _TYPES:
+        kind, words = _TYPES[plain]
+        require(isinstance(value, kind) and not isinstance(value, bool), name, value, words)
+    for rule in rules:
+        require(rule.test(value), name, value, rule.words)
+
+
+def check_fields(owner: Any, prefix: str = "") -> None:
+    """Check every annotated attribute of an object; `prefix` comes before its name in messages.
+
+    Raises:
+        ValueError: a value is not allowed.
+    """
+    for name, annotation in get_type_hints(type(owner), include_extras=True).items():
+        if get_origin(annotation) is not ClassVar:
+            check(prefix + name, getattr(owner, name), annotation)
 
 
 def _tensor(values: object, name: str, allowed: str, dtype: torch.dtype | None = None) -> Tensor:

@@ -369,6 +369,8 @@ def test_reused_and_missing_modules_are_refused(images: Tensor) -> None:
         ("gradient", {"batch_size": 0}, "gradient: batch_size=0: must be None or at least 1"),
         ("integrated_gradients", {"n_steps": 0}, "integrated_gradients: n_steps=0: must be at least 1"),
         ("smoothgrad", {"stddev": -1.0}, "smoothgrad: stddev=-1.0: must be a number >= 0"),
+        ("smoothgrad", {"stddev": "much"}, "smoothgrad: stddev='much': must be a number"),
+        ("smoothgrad", {"n_samples": 2.5}, "smoothgrad: n_samples=2.5: must be a whole number"),
         ("occlusion", {"window": 3, "stride": 4}, "occlusion: stride=4: must be at least 1 and at most window"),
     ],
 )

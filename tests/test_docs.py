@@ -123,7 +123,7 @@ def test_the_options_table_has_every_key_and_its_default() -> None:
         cfg = compose("config")
     table = {key.strip("`"): default.strip("`") for key, default, *_ in rows(section(ROOT / "README.md", "Options"))}
     assert set(table) == set(map(str, cfg)) | {"hydra.run.dir"}
-    for folder in (path for path in CONF.iterdir() if path.is_dir() and path.name != "experiment"):
+    for folder in (path for path in CONF.iterdir() if path.is_dir() and path.name not in ("experiment", "hydra")):
         assert (folder / f"{table.pop(folder.name)}.yaml").is_file()
     assert yaml.safe_load((CONF / "config.yaml").read_text())["hydra"]["run"]["dir"].startswith("outputs/")
     del table["hydra.run.dir"]

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from caso.arguments import CountOrNone, check_fields
 from caso.memory import Chunks, is_out_of_memory
 from caso.network import evaluation_copy, fingerprint
 from caso.network.outputs import Logits, as_logits, find_outputs
-from caso.parameters import Allowed, check_parameters
 from caso.precision import full_precision
-
-_BatchSize = Annotated[int | None, Allowed("None or at least 1", lambda size: size is None or size >= 1)]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -28,7 +26,7 @@ class Baseline:
     """
 
     model: nn.Module
-    batch_size: _BatchSize = None
+    batch_size: CountOrNone = None
 
     name: ClassVar[str]
     _seen: tuple[object, ...] = field(default=(), init=False, repr=False)
@@ -42,7 +40,7 @@ class Baseline:
         """
         if not isinstance(self.model, nn.Module):
             raise TypeError(f"model: must be a torch.nn.Module, not {type(self.model).__name__}")
-        check_parameters(self)
+        check_fields(self, f"{self.name}: ")
 
     @property
     def gradients(self) -> float:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from caso.arguments import Count, NotNegative, require
 from caso.baselines.baseline import Baseline
-from caso.parameters import Count, NotNegative, require
 from caso.smoothing import noisy_copies
 
 _FORWARD = 1 / 3
@@ -119,7 +119,7 @@ class Occlusion(Baseline):
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
-        require(self, 1 <= self.stride <= self.window, "stride", "at least 1 and at most window")
+        require(1 <= self.stride <= self.window, f"{self.name}: stride", self.stride, "at least 1 and at most window")
 
     @property
     def gradients(self) -> float:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from caso.arguments import require
 from caso.baselines.baseline import Baseline
 from caso.baselines.modules import ClampedReLU, TwoReLUs, last_convolution, nonlinearities, replace_relu6
-from caso.parameters import require
 
 
 @dataclass(kw_only=True, eq=False)
@@ -57,7 +57,9 @@ class GradCAM(Baseline):
             self._layer = found
             return network
         modules = dict(network.named_modules())
-        require(self, self.layer in modules, "layer", "the dotted name of one of the model's modules")
+        require(
+            self.layer in modules, f"{self.name}: layer", self.layer, "the dotted name of one of the model's modules"
+        )
         self._layer = modules[self.layer]
         return network
 

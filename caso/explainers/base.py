@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from caso.arguments import (
+    Count,
+    CountOrNone,
+    CountOrZero,
+    Fraction,
+    FractionOrBound,
+    NotNegative,
+    Positive,
     Target,
+    check,
+    check_fields,
     checked_images,
     checked_lambda1s,
     checked_targets,
+    one_of,
     require,
-    require_number,
-    require_whole,
 )
 from caso.curvature import QuadraticModel
 from caso.explainers.captum import CaptumInterface
@@ -36,11 +45,36 @@ def _differentiable(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _check_types(numbers: dict[str, float], counts: dict[str, int]) -> None:
-    for name, count in counts.items():
-        require_whole(name, count)
-    for name, number in numbers.items():
-        require_number(name, number)
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What first- and second-order explainers are made with; `CAFO` and `CASO` document and default it.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    lambda1: NotNegative
+    lambda2: Positive
+    smooth: bool
+    n_samples: Count
+    stddev: NotNegative
+    seed: int
+    solver: str
+    n_iter: Count
+    lr: Positive
+    init: Annotated[str, one_of("zero", "random")]
+    tol: Fraction
+    batch_size: CountOrNone
+    images_ahead: CountOrZero
+
+    def __post_init__(self) -> None:
+        """Check every argument."""
+        check_fields(self)
+
+    @property
+    def options(self) -> Options:
+        """Of the solver."""
+        return Options(float(self.lambda2), float(self.tol), self.n_iter, float(self.lr), self.init, self.seed)
 
 
 class Explainer(CaptumInterface):
@@ -48,49 +82,18 @@ class Explainer(CaptumInterface):
 
     order: int
 
-    def __init__(
-        self,
-        model: nn.Module,
-        *,
-        lambda1: float,
-        lambda2: float,
-        smooth: bool,
-        n_samples: int,
-        stddev: float,
-        seed: int,
-        solver: str,
-        n_iter: int,
-        lr: float,
-        init: str,
-        tol: float,
-        batch_size: int | None,
-        images_ahead: int,
-    ) -> None:
+    def __init__(self, model: nn.Module, settings: Settings) -> None:
         """Check the arguments; the model is first run when something is explained."""
         if not isinstance(model, nn.Module):
             raise TypeError(f"model: must be a torch.nn.Module, not {type(model).__name__}")
-        numbers = {"lambda1": lambda1, "lambda2": lambda2, "stddev": stddev, "lr": lr, "tol": tol}
-        counts = {"n_samples": n_samples, "n_iter": n_iter, "seed": seed, "images_ahead": images_ahead}
-        _check_types(numbers, counts | ({} if batch_size is None else {"batch_size": batch_size}))
-        require(isinstance(smooth, bool), "smooth", smooth, "True or False")
-        require(0 <= lambda1 < math.inf, "lambda1", lambda1, "a number >= 0")
-        require(0 < lambda2 < math.inf, "lambda2", lambda2, "a number > 0")
-        require(n_samples >= 1, "n_samples", n_samples, "at least 1")
-        require(0 <= stddev < math.inf, "stddev", stddev, "a number >= 0")
         allowed = [name for name, known in SOLVERS.items() if self.order in known.orders]
-        require(solver in allowed, "solver", solver, "one of " + ", ".join(allowed))
-        require(n_iter >= 1, "n_iter", n_iter, "at least 1")
-        require(0 < lr < math.inf, "lr", lr, "a number > 0")
-        require(init in ("zero", "random"), "init", init, "zero or random")
-        require(0 < tol < 1, "tol", tol, "between 0 and 1")
-        require(batch_size is None or batch_size >= 1, "batch_size", batch_size, "None or at least 1")
-        require(images_ahead >= 0, "images_ahead", images_ahead, "at least 0")
+        require(settings.solver in allowed, "solver", settings.solver, "one of " + ", ".join(allowed))
         self.model = model
-        self.lambda1, self.lambda2, self.tol, self.solver = float(lambda1), float(lambda2), float(tol), solver
-        self.smooth, self.n_samples, self.stddev, self.seed = smooth, n_samples, stddev, seed
-        self._options = Options(float(lambda2), float(tol), n_iter, float(lr), init, seed)
-        self._chunks = Chunks(batch_size)
-        self._ahead = images_ahead
+        self.lambda1, self.solver, self._options = float(settings.lambda1), settings.solver, settings.options
+        self.lambda2, self.tol, self.seed = self._options.lambda2, self._options.tol, self._options.seed
+        self.smooth, self.n_samples, self.stddev = settings.smooth, settings.n_samples, settings.stddev
+        self._chunks = Chunks(settings.batch_size)
+        self._ahead = settings.images_ahead
         self._network: Prepared | None = None
         self._known: tuple[object, ...] = ()
         self._said: Outputs | None = None
@@ -139,8 +142,7 @@ class Explainer(CaptumInterface):
         Returns:
             maps and figures of every value.
         """
-        require_whole("n", n)
-        require(n >= 1, "n", n, "at least 1")
+        check("n", n, Count)
         values = None if lambda1s is None else checked_lambda1s(lambda1s)
 
         def work(model: QuadraticModel) -> Solution:
@@ -164,8 +166,7 @@ class Explainer(CaptumInterface):
             sparsity: fraction of exact zeros, from 0 to 1.
             target: as in `explain`.
         """
-        require_number("sparsity", sparsity)
-        require(0 <= sparsity <= 1, "sparsity", sparsity, "between 0 and 1")
+        check("sparsity", sparsity, FractionOrBound)
         needed = DEFAULTS[self.order]
         require(self.solver == needed, "solver", self.solver, f"{needed} to find lambda1 by sparsity")
         return self._explained(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from caso.curvature import QuadraticModel
 from caso.curvature.first_order import first_order
-from caso.explainers.base import Explainer
+from caso.explainers.base import Explainer, Settings
 from caso.network import as_it_is, fingerprint, prepare
 
 CAPTURING_PAYS = 512
@@ -64,11 +64,12 @@ class CAFO(Explainer):
         images_ahead: int = 0,
     ) -> None:
         """Check the arguments; the model is first run when something is explained."""
-        super().__init__(
-            model, lambda1=lambda1, lambda2=lambda2, smooth=smooth, n_samples=n_samples, stddev=stddev, seed=seed,
+        settings = Settings(
+            lambda1=lambda1, lambda2=lambda2, smooth=smooth, n_samples=n_samples, stddev=stddev, seed=seed,
             solver=solver, n_iter=n_iter, lr=lr, init=init, tol=tol, batch_size=batch_size,
             images_ahead=images_ahead,
         )  # fmt: skip
+        super().__init__(model, settings)
 
     def _ready(self, inputs: Tensor) -> None:
         copies = self.n_samples if self.smooth else 1

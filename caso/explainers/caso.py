@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from caso.arguments import require
 from caso.curvature import OPERATORS, QuadraticModel, Traced, exactness, quadratic_model, resolve_operator, trace
 from caso.curvature.hvp_error import hvp_relative_error
-from caso.explainers.base import Explainer
+from caso.explainers.base import Explainer, Settings
 from caso.network import fingerprint, prepare
 from caso.network.functional import NotCapturableError
 
@@ -75,11 +75,12 @@ class CASO(Explainer):
         images_ahead: int = 0,
     ) -> None:
         """Check the arguments; the model is first run when something is explained."""
-        super().__init__(
-            model, lambda1=lambda1, lambda2=lambda2, smooth=smooth, n_samples=n_samples, stddev=stddev, seed=seed,
+        settings = Settings(
+            lambda1=lambda1, lambda2=lambda2, smooth=smooth, n_samples=n_samples, stddev=stddev, seed=seed,
             solver=solver, n_iter=n_iter, lr=lr, init=init, tol=tol, batch_size=batch_size,
             images_ahead=images_ahead,
         )  # fmt: skip
+        super().__init__(model, settings)
         names = ("auto", *OPERATORS)
         require(curvature in names, "curvature", curvature, "one of " + ", ".join(names))
         if solver == "closed_form":

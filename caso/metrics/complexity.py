@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from caso.arguments import Fraction
 from caso.metrics.case import Case
 from caso.metrics.metric import Metric, Score
 from caso.metrics.statistics import median
-from caso.parameters import Fraction
 
 
 @dataclass(frozen=True)

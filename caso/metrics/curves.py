@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from caso.arguments import Count
 from caso.metrics.case import Case
 from caso.metrics.metric import Followed, Metric, Score
 from caso.metrics.ranking import RELEVANCE, ranks
 from caso.metrics.substrates import Substrate
-from caso.parameters import Count
 
 _AREA = (
     "Area, by the trapezoidal rule over the fraction of pixels, under the softmax probability of the class while {},"

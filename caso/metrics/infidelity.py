@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from caso.arguments import Count, Positive
 from caso.metrics.case import Case
 from caso.metrics.metric import Followed, Metric, Score
 from caso.metrics.noise import normal_noise
-from caso.parameters import Count, Positive
 
 
 @dataclass(frozen=True)

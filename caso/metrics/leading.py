@@ -9,10 +9,10 @@ from torch import Tensor
 
 from caso.analysis.eigenpair import MOST, leading_eigenvalue_and_cosine
 from caso.analysis.trace import hessian_trace
+from caso.arguments import Count, Fraction
 from caso.metrics.case import Case
 from caso.metrics.curvature import CurvatureMetric, closed_form_holds, evaluate
 from caso.metrics.metric import Score
-from caso.parameters import Count, Fraction
 
 _HESSIAN = (
     " H is the Hessian, with respect to the pixels, of the cross-entropy of the explained class; its leading"

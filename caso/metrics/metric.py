@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor
 
+from caso.arguments import check_fields, one_of
 from caso.metrics.case import Case
-from caso.parameters import check_parameters, one_of
 from caso.precision import full_precision
 
 Followed = Annotated[str, one_of("predicted", "target")]
@@ -66,7 +66,7 @@ class Metric:
             value = getattr(self, one.name)
             if isinstance(value, list):
                 object.__setattr__(self, one.name, tuple(value))
-        check_parameters(self)
+        check_fields(self, f"{self.name}: ")
 
     @property
     def passes(self) -> int:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from caso.analysis.restricted import kept_classes, restricted_spectra
+from caso.arguments import Allowed, Positive
 from caso.metrics.case import Case
 from caso.metrics.curvature import CurvatureMetric, closed_form_holds, evaluate
 from caso.metrics.metric import Score
-from caso.parameters import Allowed, Positive
 
 _CLASSES = (
     " The softmax is that of k classes alone: the explained one and the most probable others; H = W (diag p - p p^T)"

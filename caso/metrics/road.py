@@ -8,12 +8,12 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
+from caso.arguments import Allowed, NotNegative, one_of
 from caso.metrics.case import Case
 from caso.metrics.imputation import impute
 from caso.metrics.metric import Followed, Metric, Score
 from caso.metrics.noise import normal_noise
 from caso.metrics.ranking import RELEVANCE
-from caso.parameters import Allowed, NotNegative, one_of
 
 _SENTENCE = (
     "Mean over the fractions of the softmax probability of the class (measure=probability), or of whether it is still"

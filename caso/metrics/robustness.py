@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from caso.arguments import Count, Positive
 from caso.metrics.attack import topk_attack
 from caso.metrics.case import Case
 from caso.metrics.metric import Metric, Score
 from caso.metrics.noise import scaled_noise, uniform_noise
 from caso.metrics.ranking import MEAN_RANKS
 from caso.metrics.similarity import rank_correlation, topk_overlap
-from caso.parameters import Count, Positive
 
 _AUTHORS = "as in the experiments of the authors of Singla et al. 2019, arXiv 1902.00407"
 _OVERLAP = "Fraction of the k most relevant pixels that the maps of the image and of its {} copy have in common; "

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from caso.arguments import Count
 from caso.metrics.case import Case
 from caso.metrics.metric import Metric, Score
 from caso.metrics.ranking import MEAN_RANKS
 from caso.metrics.similarity import rank_correlation
-from caso.parameters import Count
 
 _RANK = (
     " Spearman correlation is that of the pixels' relevances, the sums of the map's magnitudes over the channels; "

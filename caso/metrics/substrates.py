@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from caso.arguments import one_of
 from caso.metrics.noise import uniform_noise
-from caso.parameters import one_of
 
 SUBSTRATES = ("black", "mean", "blur", "noise")
 Substrate = Annotated[str, one_of(*SUBSTRATES)]
