@@ -38,7 +38,6 @@ def measure(settings: list[str], marks: list[int]) -> dict[str, float]:
         The size by the number of images, and ``end`` for when the run has ended.
     """
     from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
 
     from caso.runner.cli.schema import register
     from caso.runner.execution.run import run_job
@@ -60,7 +59,6 @@ def measure(settings: list[str], marks: list[int]) -> dict[str, float]:
     overrides = ["dataset=crops", f"dataset.n={marks[-1]}", "order=second", "logger=none", "trainer=cpu", *settings]
     with initialize_config_dir(str(ROOT / "conf"), version_base=None):
         cfg = compose("config", overrides=overrides)
-    OmegaConf.set_struct(cfg, False)
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nothing:
         told, sys.stdout = sys.stdout, nothing
         try:

@@ -66,9 +66,7 @@ PIXELS = torch.rand(1, 3, 10, 12, generator=torch.Generator().manual_seed(1))
 def composed(setting: tuple[str, ...]) -> Any:
     register()
     with initialize_config_dir(str(CONF), version_base=None):
-        cfg = compose("config", overrides=list(setting))
-    OmegaConf.set_struct(cfg, False)
-    return cfg
+        return compose("config", overrides=list(setting))
 
 
 def changed(setting: tuple[str, ...], values: dict[str, Any]) -> Any:
@@ -80,8 +78,7 @@ def changed(setting: tuple[str, ...], values: dict[str, Any]) -> Any:
 
 def result(cfg: Any) -> list[Any]:
     """Everything that a run keeps of an image."""
-    cfg = copy.deepcopy(cfg)
-    settle(cfg)
+    cfg = settle(cfg)
     explained = make_method(cfg, network().eval(), 0).explain(PIXELS, 1, ["one"])
     return [(one.maps.numpy().tobytes(), repr(one.rows)) for one in explained]
 
@@ -110,9 +107,17 @@ def sorted_out(setting: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, list
     return refused, read
 
 
+def test_what_hydra_composed_stays_as_it_is() -> None:
+    cfg = composed(("explainer=smooth_caso", "image=photo.jpg"))
+    before = copy.deepcopy(cfg)
+    ran = settle(cfg)
+    assert cfg == before
+    assert (ran.order.name, ran.smooth, ran.dataset.path) == ("second", True, "photo.jpg")
+
+
 def allowed(cfg: Any) -> bool:
     try:
-        settle(copy.deepcopy(cfg))
+        settle(cfg)
     except ConfigError:
         return False
     return True

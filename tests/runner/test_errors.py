@@ -73,7 +73,7 @@ MISTAKES = [
     (["metrics=all", "metrics.names=null"], ["metrics.names=null", "must be a list"]),
     (["metrics=all", "metrics.names=[gini,gini]"], ["metrics.names=gini", "named twice"]),
     (["metrics=all", "metrics.insertion=3"], ["metrics.insertion=3", "metrics.insertion.steps=56"]),
-    (["metrics=all", "metrics.insertion.steps=abc"], ["metrics.insertion", "wrong type"]),
+    (["metrics=all", "metrics.insertion.steps=abc"], ["metrics.insertion", "steps='abc'", "a whole number"]),
     (["~lambda1"], ["~lambda1: nothing can be deleted"]),
     (["+lambda1=1"], ["+lambda1: the configuration has this key; write it without +"]),
     (["+order=second"], ["+order: the configuration has this key; write it without +"]),

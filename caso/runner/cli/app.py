@@ -11,7 +11,7 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from caso.runner.cli.arguments import (
     arrange,
@@ -139,7 +139,6 @@ class _Status:
 
         self.directory = directory = Path(HydraConfig.get().runtime.output_dir)
         self.sweep = sweep_directory()
-        OmegaConf.set_struct(cfg, False)
         leads = self.outside is None or self.outside.leads
         if not leads:
             _be_quiet()

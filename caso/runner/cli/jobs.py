@@ -1,5 +1,6 @@
 """Jobs checked before anything runs: the values of one, and all jobs of a sweep before the first of them."""
 
+import copy
 import shlex
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -15,56 +16,67 @@ from omegaconf import DictConfig, OmegaConf
 from caso.runner.cli.effects import typed_keys, without_effect
 from caso.runner.cli.messages import ConfigError, UsageError
 from caso.runner.cli.validation import check
-from caso.runner.explain.methods import use_explainer
+from caso.runner.explain.methods import choose_by_explainer
 from caso.runner.explain.scoring import make_metrics
 from caso.runner.results.loggers import check_logger
 
 _BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
-def settle(cfg: DictConfig) -> None:
+def settle(composed: DictConfig) -> DictConfig:
     """Let keys that choose others do so, and check all that can be checked without looking at images or weights.
+
+    Args:
+        composed: As Hydra composed it; stays as it is.
+
+    Returns:
+        What runs: with the data set that ``image`` stands for, and the order that the explainer does.
 
     Raises:
         ConfigError: For the first mistake.
     """
-    use_images(cfg)
-    use_explainer(cfg)
+    cfg = copy.deepcopy(composed)
+    OmegaConf.set_struct(cfg, False)
+    if cfg.image is not None:
+        _replace_images(cfg)
+    choose_by_explainer(cfg)
     check(cfg)
     make_metrics(cfg)
     check_logger(cfg)
+    return cfg
 
 
-def use_images(cfg: DictConfig) -> None:
-    """Let the key ``image`` replace the data set, or the source of crops."""
-    if cfg.image is None:
-        return
+def _replace_images(cfg: DictConfig) -> None:
+    """Put the key ``image`` in place of the data set, or of the source of crops."""
     if cfg.image == "":
         raise ConfigError("image", "", "must be a file, a folder or a list of files")
-    subset = OmegaConf.select(cfg, "dataset.subset")
-    replacement = {"name": "images", "path": cfg.image, "subset": subset}
+    replacement = {"name": "images", "path": cfg.image, "subset": OmegaConf.select(cfg, "dataset.subset")}
     if cfg.dataset.name == "crops":
         cfg.dataset.source = replacement
     else:
         cfg.dataset = replacement
 
 
-def settle_alone(cfg: DictConfig, overrides: Sequence[str]) -> None:
+def settle_alone(composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """Settle a run that is no sweep: every key that was typed must be read, and it must be no half experiment.
 
     Args:
-        cfg: As Hydra composed it.
+        composed: As Hydra composed it; stays as it is.
         overrides: As they were typed.
+
+    Returns:
+        What runs, as from :func:`settle`.
 
     Raises:
         ConfigError: For the first mistake.
     """
-    if cfg.experiment is not None:
-        _check_whole(cfg, overrides)
-    unread = without_effect(cfg, typed_keys(overrides))
-    settle(cfg)
+    if composed.experiment is not None:
+        _check_whole(composed, overrides)
+    unread = without_effect(composed, typed_keys(overrides))
+    cfg = settle(composed)
     for error in unread.values():
         raise error
+    return cfg
 
 
 def _check_whole(cfg: DictConfig, overrides: Sequence[str]) -> None:
@@ -148,15 +160,14 @@ def _checked(jobs: Sequence[Job]) -> list[str]:
     for swept, cfg, typed in jobs:
         for key, error in without_effect(cfg, typed).items():
             unread.setdefault(key, []).append(error)
-        _settled(cfg, swept)
+        _check_job(cfg, swept)
     for errors in unread.values():
         if len(errors) == len(jobs):
             raise errors[0]
     return [f"{errors[0]} (in some of the jobs)" for errors in unread.values()]
 
 
-def _settled(cfg: DictConfig, swept: str) -> None:
-    OmegaConf.set_struct(cfg, False)
+def _check_job(cfg: DictConfig, swept: str) -> None:
     try:
         settle(cfg)
     except ConfigError as error:

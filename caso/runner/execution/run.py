@@ -46,11 +46,13 @@ log = logging.getLogger(__name__)
 _AUTO_BATCH = {"cpu": 4, "cuda": 32}
 
 
-def run_job(cfg: DictConfig, directory: Path, meeting: Meeting | None = None, outside: Process | None = None) -> int:
+def run_job(
+    composed: DictConfig, directory: Path, meeting: Meeting | None = None, outside: Process | None = None
+) -> int:
     """Check everything, explain every image that has not been explained, and write and print the results.
 
     Args:
-        cfg: The composed configuration, without Hydra's own node.
+        composed: The configuration as Hydra composed it, without Hydra's own node; stays as it is.
         directory: The run's, where all is written.
         meeting: Of the processes, where torchrun or srun started them.
         outside: This process's rank among those.
@@ -62,10 +64,7 @@ def run_job(cfg: DictConfig, directory: Path, meeting: Meeting | None = None, ou
         ConfigError: For every mistake in the configuration, before weights load where it can be known then.
     """
     start = time.perf_counter()
-    if sweep_directory() is None and not (directory / PLAN).exists():
-        settle_alone(cfg, overrides_of_job())
-    else:
-        settle(cfg)  # the sweep was checked as a whole, the run that goes on when it began
+    cfg = _checked(composed, directory)
     with ExitStack() as stack:
         dealt = stack.enter_context(take_share_of_machine(jobs_at_once()))
         device = find_device(cfg.trainer.accelerator)
@@ -87,6 +86,12 @@ def run_job(cfg: DictConfig, directory: Path, meeting: Meeting | None = None, ou
             # The part of the machine is seen by new processes alone: this one may have used its devices already.
             here = outside is not None or not (several or dealt)
             return _lead(share, world, start, here=here)
+
+
+def _checked(composed: DictConfig, directory: Path) -> DictConfig:
+    """What runs. A sweep was checked as a whole, and a run that goes on when it began: only values are, again."""
+    alone = sweep_directory() is None and not (directory / PLAN).exists()
+    return settle_alone(composed, overrides_of_job()) if alone else settle(composed)
 
 
 def _check_target(target: Any, samples: Samples, class_names: Sequence[str] | None) -> None:

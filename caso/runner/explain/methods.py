@@ -65,7 +65,7 @@ def make_method(cfg: Any, network: nn.Module, images_ahead: int) -> Method:
     return _Stored(cfg, network) if cfg.explainer.name == "stored" else _Baseline(cfg, network)
 
 
-def use_explainer(cfg: Any) -> None:
+def choose_by_explainer(cfg: Any) -> None:
     """Let ``explainer=cafo`` and ``explainer=caso`` choose the order, and ``explainer=smooth_caso`` smoothing, too.
 
     Raises:
