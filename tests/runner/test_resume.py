@@ -260,3 +260,16 @@ def test_under_slurm_the_same_command_finds_its_results(tmp_path: Path) -> None:
     assert len(runs) == 2
     assert all(path.name.startswith("slurm-17-") for path in runs)
     assert sorted(len(list((path / "parts").glob("*.jsonl"))) for path in runs) == [1, 1]
+
+
+def test_a_run_of_a_version_with_fewer_options_goes_on(tmp_path: Path) -> None:
+    arguments = (*TINY, "dataset.subset.n=2", "solver=proximal", "n_iter=2", "hydra.run.dir=run")
+    assert program.run(tmp_path, *arguments).returncode == 0
+    plan = tmp_path / "run" / "run.json"
+    content = json.loads(plan.read_text())
+    del content["settings"]["solver"]["n_iter"]
+    plan.write_text(json.dumps(content))
+    ended = program.run(tmp_path, *arguments)
+    assert (ended.returncode, "were finished before" in ended.stderr) == (0, True), ended.stderr
+    other = program.run(tmp_path, *arguments, "n_iter=3")
+    assert (other.returncode, "n_iter=3: " in other.stderr) == (2, True), other.stderr

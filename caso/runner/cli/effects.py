@@ -25,7 +25,13 @@ Choice = Mapping[str, tuple[str, ...]]
 """Settings, and the values of each of which one must hold."""
 
 _ROOT = ("the root key's",)
-"""Of an option of the explainer: not given itself."""
+"""Of an option of a group: not given itself."""
+_GROUPS_OWN = {
+    "explainer": ("n_samples", "stddev"),
+    "solver": ("n_iter", "lr", "init"),
+    "regularization": ("sparsity",),
+}
+"""Options of groups that are, unless given, the root key's of the same name."""
 _OWN: Choice = {"explainer": (*OWN, "smooth_caso")}
 _ITERATIVE: Choice = {**_OWN, "solver": tuple(name for name, solver in SOLVERS.items() if solver.iterates)}
 _PATH: Choice = {**_OWN, "regularization": ("path",)}
@@ -36,7 +42,7 @@ READ_WITH: dict[str, tuple[Choice, ...]] = {
     "solver": (_OWN,),
     "lambda1": ({**_OWN, "regularization": ("fixed",)},),
     "lambda2": (_OWN,),
-    "sparsity": ({**_OWN, "regularization": ("auto",)},),
+    "sparsity": ({**_OWN, "regularization": ("auto",), "regularization.sparsity": _ROOT},),
     "curvature": ({**_OWN, "order": ("second",)},),
     "smooth": (_OWN,),
     "n_samples": (
@@ -45,9 +51,9 @@ READ_WITH: dict[str, tuple[Choice, ...]] = {
     ),
     "stddev": ({**_OWN, "smooth": ("true",)}, {"explainer": ("smoothgrad",), "explainer.stddev": _ROOT}),
     "tol": (_OWN,),
-    "n_iter": (_ITERATIVE,),
-    "lr": (_ITERATIVE,),
-    "init": (_ITERATIVE,),
+    "n_iter": ({**_ITERATIVE, "solver.n_iter": _ROOT},),
+    "lr": ({**_ITERATIVE, "solver.lr": _ROOT},),
+    "init": ({**_ITERATIVE, "solver.init": _ROOT},),
     "regularization.lambda1s": (_PATH,),
     "regularization.n": ({**_PATH, "regularization.lambda1s": ("null",)},),
     "dataset": ({"image": ("null",)}, {"dataset": ("crops", "images")}),
@@ -162,8 +168,6 @@ def _settings(cfg: Any) -> dict[str, str]:
     typed = {"order": str(cfg.order.name), "smooth": str(cfg.smooth).lower()}
     meant = typed | MEANS.get(explainer, {})
     solver = str(cfg.solver.name)
-    options = OmegaConf.to_container(cfg.explainer, resolve=False)
-    assert isinstance(options, dict)
     return {
         **{f"{key} typed": value for key, value in typed.items()},
         **meant,
@@ -175,11 +179,12 @@ def _settings(cfg: Any) -> dict[str, str]:
         "image": "null" if cfg.image is None else str(cfg.image),
         "experiment": "null" if cfg.experiment is None else "NAME",
         "size": str(cfg.size.name),
-        **{f"explainer.{key}": _given(options, key) for key in ("n_samples", "stddev")},
+        **{f"{group}.{key}": _given(cfg[group], key) for group, keys in _GROUPS_OWN.items() for key in keys},
     }
 
 
-def _given(options: Mapping[Any, Any], key: str) -> str:
-    """An option of the explainer; where it is the root key's, or there is none, that it is not given."""
+def _given(group: Any, key: str) -> str:
+    """An option of a group; where it is the root key's, or there is none, that it is not given."""
+    options: Any = OmegaConf.to_container(group, resolve=False)
     value = options.get(key)
     return _ROOT[0] if value in (None, f"${{{key}}}") else str(value)

@@ -141,6 +141,17 @@ class Auto:
     """lambda1 chosen per image by the sparsity of its map."""
 
     name: str = MISSING
+    sparsity: float = MISSING
+
+
+@dataclass
+class Iterative:
+    """Options of solvers that make a fixed number of iterations."""
+
+    name: str = MISSING
+    n_iter: int = MISSING
+    lr: float = MISSING
+    init: str = MISSING
 
 
 @dataclass
@@ -215,6 +226,7 @@ _SCHEMAS: dict[str, dict[str, type]] = {
         "crops": Crops,
     },
     "regularization": {"fixed": Fixed, "path": Path, "auto": Auto},
+    "solver": {"iterative": Iterative},
     "trainer": {"lightning": Trainer},
     "logger": {"wandb": Wandb},
 }

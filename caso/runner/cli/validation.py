@@ -32,12 +32,9 @@ def check(cfg: DictConfig) -> None:
         raise ConfigError(missing[0], "???", "must be given")
     _number(cfg, "lambda1", at_least=0)
     _number(cfg, "lambda2", above=0)
-    _number(cfg, "sparsity", at_least=0, at_most=1)
     _number(cfg, "n_samples", at_least=1)
     _number(cfg, "stddev", at_least=0)
     _number(cfg, "tol", above=0, below=1)
-    _number(cfg, "n_iter", at_least=1)
-    _number(cfg, "lr", above=0)
     _number(cfg, "seed", at_least=0, at_most=2**32 - 1)
     _number(cfg, "num_workers", at_least=0)
     _number(cfg, "pictures", at_least=0)
@@ -46,10 +43,11 @@ def check(cfg: DictConfig) -> None:
         raise ConfigError("resume", cfg.resume, "give it on the command line")
     _one_of(cfg, "order.name", ORDERS)
     _one_of(cfg, "regularization.name", REGULARIZATIONS)
-    _one_of(cfg, "init", ("zero", "random"))
     _one_of(cfg, "curvature", CURVATURES)
     _one_of(cfg, "trainer.precision", PRECISIONS)
     _check_batch_size(cfg.batch_size)
+    for owner in ("", "solver.", "regularization."):  # the root's first, which are the others' defaults
+        _check_owned(cfg, owner)
     _check_solver(cfg)
     _check_regularization(cfg)
     if cfg.dataset.name == "crops":
@@ -57,6 +55,17 @@ def check(cfg: DictConfig) -> None:
         _number(cfg, "dataset.min_area", above=0, at_most=1)
     if cfg.logger.name == "wandb" and cfg.logger.mode is not None:
         _one_of(cfg, "logger.mode", ("online", "offline", "disabled"))
+
+
+def _check_owned(cfg: DictConfig, owner: str) -> None:
+    """Check the options that the root has for the groups, and the groups' own."""
+    present = OmegaConf.select(cfg, owner.removesuffix(".")) if owner else cfg
+    if "n_iter" in present:
+        _number(cfg, f"{owner}n_iter", at_least=1)
+        _number(cfg, f"{owner}lr", above=0)
+        _one_of(cfg, f"{owner}init", ("zero", "random"))
+    if "sparsity" in present:
+        _number(cfg, f"{owner}sparsity", at_least=0, at_most=1)
 
 
 def resolve_solver(cfg: DictConfig) -> str:

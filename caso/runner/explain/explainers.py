@@ -30,9 +30,7 @@ def make_explainer(cfg: Any, network: nn.Module, images_ahead: int) -> Any:
         "stddev": cfg.stddev,
         "seed": cfg.seed,
         "solver": resolve_solver(cfg),
-        "n_iter": cfg.n_iter,
-        "lr": cfg.lr,
-        "init": cfg.init,
+        **{key: cfg.solver.get(key, cfg[key]) for key in ("n_iter", "lr", "init")},
         "tol": cfg.tol,
         "batch_size": None if cfg.batch_size == "auto" else cfg.batch_size,
         "images_ahead": images_ahead,
@@ -59,7 +57,7 @@ def explain(explainer: Any, cfg: Any, pixels: Tensor, target: int | list[int] | 
         lambda1s = None if values is None else [float(value) for value in values]
         return list(explainer.path(pixels, lambda1s=lambda1s, n=cfg.regularization.n, target=target).explanations)
     if cfg.regularization.name == "auto":
-        return [explainer.auto(pixels, sparsity=cfg.sparsity, target=target)]
+        return [explainer.auto(pixels, sparsity=cfg.regularization.get("sparsity", cfg.sparsity), target=target)]
     return [explainer.explain(pixels, target=target)]
 
 

@@ -163,11 +163,14 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _differences(now: Any, then: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
-    """The values in which two settings differ, by key."""
+    """The values in which two settings differ, by key.
+
+    A key that `then` lacks is none: it came with a later version, and what it now says was the rule before.
+    """
     if not (isinstance(now, dict) and isinstance(then, dict)):
         return {} if now == then else {prefix: (now, then)}
     found: dict[str, tuple[Any, Any]] = {}
-    for key in sorted(now.keys() | then.keys()):
+    for key in sorted(then):
         found |= _differences(now.get(key), then.get(key), f"{prefix}.{key}" if prefix else key)
     return found
 
