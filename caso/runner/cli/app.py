@@ -64,11 +64,7 @@ def main(config_dir: Path) -> int:
     meeting = None if outside is None else Meeting(outside)
     leads = outside is None or outside.leads
     try:
-        sys.argv[1:] = tidy(sys.argv[1:])
-        check_mode(sys.argv[1:])
-        check_choices(sys.argv[1:], known_choices(config_dir))
-        notes = given_twice(sys.argv[1:])
-        sys.argv[1:] = arrange(sys.argv[1:], outside, meeting)
+        notes = _arrange_arguments(config_dir, outside, meeting)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return MISTAKE
@@ -89,22 +85,37 @@ def main(config_dir: Path) -> int:
     except Exception as error:
         if full:
             raise
-        if isinstance(error, ConfigError):  # of a sweep's jobs, before the first one runs
-            print(error, file=sys.stderr)
-            return MISTAKE
-        if type(error).__module__.split(".")[0] in ("joblib", "submitit"):
-            return _launcher_failed(error)
-        if isinstance(error, OSError) and error.errno is not None:  # not from jobs: Hydra cannot make the directory
-            print(f"the run's directory cannot be written: {describe(error)}", file=sys.stderr)
-            return 1 if error.errno in _NO_ROOM else MISTAKE
-        overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-        groups = known_choices(config_dir) | {"hydra/launcher": _LAUNCHERS}
-        print(hydra_line(error, known_keys(config_dir, overrides), groups, overrides), file=sys.stderr)
-        return MISTAKE
+        return _explained(error, config_dir)
     finally:
         if not full:
             os.environ.pop(_FULL, None)
     return status.code()
+
+
+def _arrange_arguments(config_dir: Path, outside: Process | None, meeting: Meeting | None) -> list[str]:
+    """Check ``sys.argv`` and bring it into Hydra's form; give what the user should know of it."""
+    sys.argv[1:] = tidy(sys.argv[1:])
+    check_mode(sys.argv[1:])
+    check_choices(sys.argv[1:], known_choices(config_dir))
+    notes = given_twice(sys.argv[1:])
+    sys.argv[1:] = arrange(sys.argv[1:], outside, meeting)
+    return notes
+
+
+def _explained(error: Exception, config_dir: Path) -> int:
+    """Print one line about an error that no job raised, and give the exit status."""
+    if isinstance(error, ConfigError):  # of a sweep's jobs, before the first one runs
+        print(error, file=sys.stderr)
+        return MISTAKE
+    if type(error).__module__.split(".")[0] in ("joblib", "submitit"):
+        return _launcher_failed(error)
+    if isinstance(error, OSError) and error.errno is not None:  # Hydra cannot make the directory
+        print(f"the run's directory cannot be written: {describe(error)}", file=sys.stderr)
+        return 1 if error.errno in _NO_ROOM else MISTAKE
+    overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+    groups = known_choices(config_dir) | {"hydra/launcher": _LAUNCHERS}
+    print(hydra_line(error, known_keys(config_dir, overrides), groups, overrides), file=sys.stderr)
+    return MISTAKE
 
 
 def _check_jobs(config_dir: Path) -> list[str]:

@@ -113,18 +113,7 @@ def hydra_line(
         group, _, choice = found[1].rpartition("/")
         return one_line(f"{group}={choice}: choose {choices(groups.get(group, ['another']))}")
     if found := re.search(r"full_key: (\S+)", text):
-        key = found[1]
-        kind = re.search(
-            r"could not be converted to (\w+)|not a valid (\w+)|is not a (ListConfig)|Cannot assign \w+ to (\w+)", text
-        )
-        wanted = next((g for g in kind.groups() if g), "") if kind else ""
-        if "is not in struct" in text or re.search(r"Key '[^']*' not in", text):
-            return _unknown_key(key, keys)
-        typed = _typed(key, overrides) or re.search(r"Value '([^']*)'", text)
-        value = typed if isinstance(typed, str) else (typed[1] if typed else "null")
-        if wanted in _TYPES:
-            return one_line(f"{key}={value}: must be {_TYPES[wanted]}")
-        return one_line(f"{key}={value}: {text.splitlines()[0]}")
+        return _wrong_value(text, found[1], keys, overrides)
     if "OverrideParse" in type(error).__name__ or "mismatched input" in text or "token recognition" in text:
         return one_line(
             f"{_bad_override(text, overrides)}: cannot be read; quote a value that has special characters, "
@@ -137,6 +126,20 @@ def hydra_line(
     if "Sweep parameters" in text or "--multirun" in text or "sweep overrides" in text.lower():
         return one_line(f"{text.splitlines()[0].rstrip('.')}; several values need the flag -m (--multirun)")
     return one_line(text.splitlines()[0] if text else type(error).__name__)
+
+
+def _wrong_value(text: str, key: str, keys: Sequence[str], overrides: Sequence[str]) -> str:
+    """Say of OmegaConf's error `text` about a key that there is none, or what its value must be."""
+    if "is not in struct" in text or re.search(r"Key '[^']*' not in", text):
+        return _unknown_key(key, keys)
+    kind = re.search(
+        r"could not be converted to (\w+)|not a valid (\w+)|is not a (ListConfig)|Cannot assign \w+ to (\w+)", text
+    )
+    wanted = next((group for group in kind.groups() if group), "") if kind else ""
+    typed = _typed(key, overrides) or re.search(r"Value '([^']*)'", text)
+    value = typed if isinstance(typed, str) else (typed[1] if typed else "null")
+    reason = f"must be {_TYPES[wanted]}" if wanted in _TYPES else text.splitlines()[0]
+    return one_line(f"{key}={value}: {reason}")
 
 
 def _chain(error: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,25 +102,34 @@ def explain_share(share: Share, tick: Callable[[], None] = lambda: None) -> None
         images_ahead=share.manifest.count,
         sink=sink,
     )
-    singly = 0
+
+    def batches(chosen: Sequence[int]) -> PixelBatches:
+        indices = [share.manifest.images(batch) for batch in chosen]
+        return PixelBatches(share.samples, classifier.preprocessing, indices, classes)
+
     try:
-        while missing := _missing(share, sink):
-            # After a reader died, batches are read one at a time, to find out which one it cannot survive.
-            chosen = missing[:1] if singly else missing
-            indices = [share.manifest.images(batch) for batch in chosen]
-            batches = PixelBatches(share.samples, classifier.preprocessing, indices, classes)
-            try:
-                _predict(share, module, batches, tick)
-                singly = max(0, singly - 1)
-            except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
-                    raise
-                if singly:
-                    give_up(share, missing[0], "the process that read it was killed twice", sink.writer)
-                log.warning("a process that reads images was killed; going on with another")
-                singly = 2 * cfg.num_workers + 1  # as many as were being read ahead
+        _survive_readers(share, sink, lambda chosen: _predict(share, module, batches(chosen), tick))
     finally:
         sink.close()
+
+
+def _survive_readers(share: Share, sink: ResultWriter, explain: Callable[[Sequence[int]], None]) -> None:
+    """Explain what is missing, whatever becomes of the processes that read images.
+
+    After one died, batches are read one at a time, to find out which one it cannot survive.
+    """
+    singly = 0
+    while missing := _missing(share, sink):
+        try:
+            explain(missing[:1] if singly else missing)
+            singly = max(0, singly - 1)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            if singly:
+                give_up(share, missing[0], "the process that read it was killed twice", sink.writer)
+            log.warning("a process that reads images was killed; going on with another")
+            singly = 2 * share.cfg.num_workers + 1  # as many as were being read ahead
 
 
 def _missing(share: Share, sink: ResultWriter) -> list[int]:

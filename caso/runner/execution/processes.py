@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -182,15 +182,20 @@ def run_workers(
                     raise ProcessFailedError(f"process {rank} of {world} failed", code)
             tick()
     finally:
-        for worker in running.values():
-            worker.terminate()
-        for worker in running.values():
-            try:
-                worker.wait(20)
-            except subprocess.TimeoutExpired:
-                worker.kill()
-                worker.wait()
-            _close(worker)
+        _stop(running.values())
+
+
+def _stop(workers: Collection[subprocess.Popen[bytes]]) -> None:
+    """End processes: by SIGTERM, and those that do not hear it by SIGKILL."""
+    for worker in workers:
+        worker.terminate()
+    for worker in workers:
+        try:
+            worker.wait(20)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
+        _close(worker)
 
 
 def _close(worker: subprocess.Popen[bytes]) -> None:
