@@ -10,7 +10,7 @@ from types import NoneType
 from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Target = int | Sequence[int] | Tensor | None
 
@@ -19,6 +19,12 @@ def require(condition: bool, name: str, value: object, allowed: str) -> None:
     """Raise a ValueError that names the argument, its value and what is allowed, unless `condition` holds."""
     if not condition:
         raise ValueError(f"{name}={value!r}: must be {allowed}")
+
+
+def require_module(model: object) -> None:
+    """Raise a TypeError unless `model` is a `torch.nn.Module`."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: must be a torch.nn.Module, not {type(model).__name__}")
 
 
 @dataclass(frozen=True)

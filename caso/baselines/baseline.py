@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from caso.arguments import CountOrNone, check_fields
-from caso.memory import Chunks, is_out_of_memory
+from caso.arguments import CountOrNone, check_fields, require_module
+from caso.memory import Chunks, backward_batch, is_out_of_memory
 from caso.network import evaluation_copy, fingerprint
 from caso.network.outputs import Logits, as_logits, find_outputs
 from caso.precision import full_precision
@@ -38,8 +38,7 @@ class Baseline:
             TypeError: the model is not a module.
             ValueError: an option is out of range.
         """
-        if not isinstance(self.model, nn.Module):
-            raise TypeError(f"model: must be a torch.nn.Module, not {type(self.model).__name__}")
+        require_module(self.model)
         check_fields(self, f"{self.name}: ")
 
     @property
@@ -73,7 +72,7 @@ class Baseline:
     def _ready(self, images: Tensor) -> nn.Module:
         key = (*fingerprint(self.model), images.dtype, images.device, images.shape[1:])
         if key != self._seen:
-            self._chunks = Chunks(self.batch_size or (64 if images.device.type == "cuda" else 8))
+            self._chunks = Chunks(self.batch_size or backward_batch(images.device))
             network = evaluation_copy(self.model, images.dtype)
             outputs = find_outputs(network, images)
             if not isinstance(self.model, Logits):  # whoever wrapped it has said what was found

@@ -26,10 +26,11 @@ from caso.arguments import (
     checked_targets,
     one_of,
     require,
+    require_module,
 )
 from caso.curvature import QuadraticModel
 from caso.explainers.captum import CaptumInterface
-from caso.memory import Chunks
+from caso.memory import Chunks, backward_batch
 from caso.network import Prepared
 from caso.network.outputs import Logits, Outputs
 from caso.precision import full_precision
@@ -84,8 +85,7 @@ class Explainer(CaptumInterface):
 
     def __init__(self, model: nn.Module, settings: Settings) -> None:
         """Check the arguments; the model is first run when something is explained."""
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"model: must be a torch.nn.Module, not {type(model).__name__}")
+        require_module(model)
         allowed = [name for name, known in SOLVERS.items() if self.order in known.orders]
         require(settings.solver in allowed, "solver", settings.solver, "one of " + ", ".join(allowed))
         self.model = model
@@ -221,7 +221,7 @@ class Explainer(CaptumInterface):
             logits = self._logits(images)
             target = torch.where(target < 0, logits.argmax(-1), target)
             copies = noisy_copies(images, self.n_samples, self.stddev, self.seed)
-            at_once = max(1, (64 if images.device.type == "cuda" else 8) // len(images))
+            at_once = max(1, backward_batch(images.device) // len(images))
             model = smoothed(self._quadratic_model, copies, logits, target, at_once)
         else:
             model = self._quadratic_model(images, target)

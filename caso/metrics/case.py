@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from caso.memory import Chunks
+from caso.memory import Chunks, forward_batch
 from caso.metrics.ranking import pixel_mass, ranks
 from caso.metrics.substrates import substrate
 from caso.network.capture import pays_channels_last
@@ -20,11 +20,6 @@ Explain = Callable[[Tensor, Tensor], Tensor]
 """Maps `[B, C, H, W]` of images `[B, C, H, W]` and their targets `[B]`."""
 
 _T = TypeVar("_T")
-
-
-def default_chunk(device: torch.device) -> int:
-    """Images in one forward pass by default."""
-    return 128 if device.type == "cuda" else 16
 
 
 @dataclass(eq=False)
@@ -64,7 +59,7 @@ class Case:
             )
         if self.targets.shape != (len(self.images),):
             raise ValueError(f"targets of shape {tuple(self.targets.shape)}: must be one class an image")
-        self.chunks.size = self.chunks.size or default_chunk(self.images.device)
+        self.chunks.size = self.chunks.size or forward_batch(self.images.device)
         self._of_maps: dict[object, Any] = {}
         self._of_images: dict[object, Any] = {}
 

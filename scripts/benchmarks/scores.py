@@ -23,8 +23,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.networks import load
+from caso.memory import forward_batch
 from caso.metrics import Case, make_metric
-from caso.metrics.case import default_chunk
 from caso.network.capture import pays_channels_last
 
 METRICS = ("insertion", "deletion", "pixel_flipping")
@@ -34,7 +34,7 @@ _STEPS, _FEW_STEPS = 96, 12
 
 def bare(network: nn.Module, images: Tensor, count: int) -> None:
     """Run so many images through a network."""
-    chunk = images.repeat(-(-default_chunk(images.device) // len(images)), 1, 1, 1)[: default_chunk(images.device)]
+    chunk = images.repeat(-(-forward_batch(images.device) // len(images)), 1, 1, 1)[: forward_batch(images.device)]
     if pays_channels_last(network, images):
         chunk = chunk.contiguous(memory_format=torch.channels_last)
     with torch.no_grad():

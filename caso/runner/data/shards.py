@@ -1,4 +1,4 @@
-"""Tar files as indices where images lie: listed once, by the standard library, then read by seeking."""
+"""Images in tar files: listed once, by the standard library, then read by seeking."""
 
 import hashlib
 import json
@@ -153,11 +153,11 @@ def _list(path: Path, size: int, label: str | None) -> Shard:
         file.seek(min(end, size))
         if not problem and (len(block := file.read(_BLOCK)) < _BLOCK or any(block)):
             problem = "it does not end as a tar file should: it is cut off or damaged there"
-    indices = list(names.values())
+    extents = list(names.values())
     return Shard(
         list(names),
-        [offset for offset, _ in indices],
-        [length for _, length in indices],
+        [offset for offset, _ in extents],
+        [length for _, length in extents],
         [labels.get(_key(name)) for name in names],
         problem,
     )
