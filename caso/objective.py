@@ -4,7 +4,8 @@ For one image with loss gradient `g` and Hessian `H` (Singla et al. 2019, arXiv 
 
     maximise over D:   g'D + 1/2 D'HD - lambda1 |D|_1 - 1/2 lambda2_effective |D|_2^2
 
-First order (CAFO) drops the Hessian term. Every function here treats each row of a batch `[B, d]` as one image.
+With groups of entries, `|D|_1` becomes `sum over G of sqrt(|G|) |D_G|_2` (see `caso.penalty`). First order (CAFO) drops
+the Hessian term. Every function here treats each row of a batch `[B, d]` as one image.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ import torch
 from torch import Tensor
 
 from caso.linalg import dots, norms
+from caso.penalty import ENTRIES, Penalty
 
 
-def soft_threshold(y: Tensor, threshold: Tensor) -> Tensor:
-    """The proximal operator of `threshold * |.|_1`: shrink towards zero, and stay there. Shapes broadcast."""
-    return y - torch.maximum(torch.minimum(y, threshold), -threshold)
-
-
-def objective(delta: Tensor, gradient: Tensor, h_delta: Tensor, lambda1: Tensor, lambda2_effective: Tensor) -> Tensor:
+def objective(
+    delta: Tensor,
+    gradient: Tensor,
+    h_delta: Tensor,
+    lambda1: Tensor,
+    lambda2_effective: Tensor,
+    penalty: Penalty = ENTRIES,
+) -> Tensor:
     """The objective's value for each image, in float64: `[B]`.
 
     Args:
@@ -29,20 +33,27 @@ def objective(delta: Tensor, gradient: Tensor, h_delta: Tensor, lambda1: Tensor,
         h_delta: `H delta` `[B, d]`; zeros for first order.
         lambda1: `[B]`.
         lambda2_effective: `[B]`.
+        penalty: that lambda1 is the weight of.
     """
     linear = dots(delta[:, None], torch.stack([gradient, h_delta, delta], 1))[:, 0]
-    sparse = torch.linalg.vector_norm(delta, 1, dim=-1, dtype=torch.float64)
     smooth = linear[:, 0] + 0.5 * linear[:, 1] - 0.5 * lambda2_effective * linear[:, 2]
-    return smooth - lambda1 * sparse
+    return smooth - lambda1 * penalty.value(delta)
 
 
 def kkt_residual(
-    delta: Tensor, gradient: Tensor, h_delta: Tensor, lambda1: Tensor, lambda2_effective: Tensor
+    delta: Tensor,
+    gradient: Tensor,
+    h_delta: Tensor,
+    lambda1: Tensor,
+    lambda2_effective: Tensor,
+    penalty: Penalty = ENTRIES,
 ) -> Tensor:
     """How far maps are from satisfying the optimality conditions, as a fraction of the gradient's norm: `[B]`.
 
-    The norm of `lambda2_effective D - H D - g + lambda1 s` over that of `g`, where the subgradient `s` of `|.|_1` is
-    `sign D` on the support and the clipped `(g + H D) / lambda1` elsewhere. The objective is strongly concave with
+    The norm of `lambda2_effective D - H D - g + lambda1 s` over that of `g`, `s` being the subgradient of the penalty
+    that makes it smallest: for `|.|_1`, `sign D` on the support and the clipped `(g + H D) / lambda1` elsewhere; for
+    groups, `w_G D_G / |D_G|` on those that are not zero and `(g + H D)_G / lambda1` shortened to `w_G` elsewhere. The
+    objective is strongly concave with
     modulus `lambda2_effective - lambda_max(H) >= lambda2`, so the map is within `residual * |g| / lambda2` of the
     solution. An image without gradient has residual 0 at the zero map.
 
@@ -52,12 +63,11 @@ def kkt_residual(
         h_delta: `H delta` `[B, d]`; zeros for first order.
         lambda1: `[B]`.
         lambda2_effective: `[B]`.
+        penalty: that lambda1 is the weight of.
     """
-    dtype = delta.dtype
-    l1, l2 = lambda1.to(dtype)[:, None], lambda2_effective.to(dtype)[:, None]
     pull = gradient + h_delta
-    subgradient = torch.where(delta != 0, l1 * delta.sign(), torch.clamp(pull, -l1, l1))
-    size = norms(l2 * delta - pull + subgradient)
+    subgradient = penalty.subgradient(delta, pull, lambda1)
+    size = norms(lambda2_effective.to(delta.dtype)[:, None] * delta - pull + subgradient)
     scale = norms(gradient)
     return torch.where(size > 0, size / scale, torch.zeros_like(size))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from caso.linalg import norms
 from caso.objective import sparsity
+from caso.regions import RegionTable, region_table
 from caso.solvers import Solution
 from caso.solvers.certificate import error_bound
 
@@ -63,6 +64,7 @@ class _Result:
         gradient_norm: `[B]`.
         lambda2: without the largest eigenvalue.
         solver: by name.
+        labels: the region of each entry, `[B, d]`; None where maps were found by single entries.
     """
 
     images: torch.Size
@@ -72,6 +74,7 @@ class _Result:
     gradient_norm: Tensor
     lambda2: float
     solver: str
+    labels: Tensor | None = None
 
     @classmethod
     def of(
@@ -100,6 +103,10 @@ class _Result:
             first.solver,
         )
 
+    def with_labels(self, labels: Tensor | None) -> Self:
+        """The same, with the regions by which the maps were found, `[B, d]`."""
+        return replace(self, labels=labels)
+
     def _along(self, values: Any) -> Any:
         """Bring values `[B, L, ...]` (or lists of lists) into the result's form."""
         return values
@@ -109,6 +116,19 @@ class _Result:
         """Signed, shaped like the images, `[B, ...]`; of a path `[B, L, ...]`."""
         maps: Tensor = self._along(self.solution.maps.unflatten(-1, self.images[1:]))
         return maps
+
+    @property
+    def regions(self) -> list[RegionTable]:
+        """The regions of each image, with the order in which they enter its map as lambda1 falls.
+
+        Raises:
+            ValueError: the maps were found by single entries.
+        """
+        if self.labels is None:
+            raise ValueError("regions: the maps were found by single entries; give the explainer regions")
+        labels = self.labels.view(self.images)
+        maps = self.solution.maps.unflatten(-1, self.images[1:])
+        return [region_table(*of_image) for of_image in zip(labels, maps, self.solution.lambda1, strict=True)]
 
     @property
     def target(self) -> Tensor:

@@ -116,3 +116,45 @@ def true_residual(network: Network, image: Tensor, target: int, delta: Tensor, l
     """`residual` of a map of one image, with its dense gradient and Hessian; `bound` is the effective lambda2."""
     g, h = gradient(network, image, target), hessian(network, image, target)
     return residual(delta.flatten(), g, h, lambda1, bound)
+
+
+def group_soft(values: Tensor, threshold: float, labels: list[int]) -> Tensor:
+    """The proximal operator of `threshold * sum over G of sqrt(|G|) |y_G|`, group by group; negative labels: zero."""
+    result = torch.zeros_like(values)
+    for label in sorted(set(labels)):
+        if label >= 0:
+            chosen = [i for i, other in enumerate(labels) if other == label]
+            length = float((values[chosen] ** 2).sum()) ** 0.5
+            limit = threshold * len(chosen) ** 0.5
+            if length > limit:
+                result[chosen] = values[chosen] * (1 - limit / length)
+    return result
+
+
+def group_solution(g: Tensor, h: Tensor, lambda1: float, l2: float, labels: list[int], steps: int = 20_000) -> Tensor:
+    """The maximiser with groups: a plain proximal gradient iteration with a fixed step, until nothing changes."""
+    matrix = l2 * torch.eye(len(g), dtype=g.dtype) - h
+    step = 1 / float(torch.linalg.eigvalsh(matrix)[-1])
+    best = torch.zeros_like(g)
+    for _ in range(steps):
+        new = group_soft(best - step * (matrix @ best - g), step * lambda1, labels)
+        if float((new - best).norm()) <= 1e-14 * float(new.norm()):
+            return new
+        best = new
+    return best
+
+
+def group_residual(delta: Tensor, g: Tensor, h: Tensor, lambda1: float, l2: float, labels: list[int]) -> float:
+    """Distance of zero from the subdifferential with groups over `|g|`, group by group."""
+    pull, total = g + h @ delta, 0.0
+    for label in sorted(set(labels)):
+        chosen = [i for i, other in enumerate(labels) if other == label]
+        mine, force, limit = delta[chosen], pull[chosen], lambda1 * len(chosen) ** 0.5
+        if label < 0:
+            continue
+        if float(mine.norm()) > 0:
+            violation = l2 * mine - force + limit * mine / mine.norm()
+        else:
+            violation = force * max(0.0, 1 - limit / max(float(force.norm()), 1e-300))
+        total += float((violation**2).sum())
+    return total**0.5 / float(g.norm())

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from caso import objective
+from caso import objective, penalty
 from tests import networks, reference
 
 
@@ -55,7 +55,7 @@ def test_soft_threshold_is_the_proximal_operator_of_the_absolute_value(threshold
     y = torch.linspace(-2, 2, 41, dtype=networks.DOUBLE)
     grid = torch.linspace(-3, 3, 60_001, dtype=networks.DOUBLE)
     cost = 0.5 * (grid - y[:, None]) ** 2 + threshold * grid.abs()
-    result = objective.soft_threshold(y, torch.tensor(threshold, dtype=networks.DOUBLE))
+    result = penalty.ENTRIES.threshold(y[None], torch.tensor([threshold], dtype=networks.DOUBLE))[0]
     torch.testing.assert_close(result, grid[cost.argmin(1)], rtol=0, atol=1.1e-4)
     torch.testing.assert_close(result, reference.soft(y, threshold), rtol=1e-12, atol=1e-15)
     assert torch.equal(result == 0, y.abs() <= threshold)

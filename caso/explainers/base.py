@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
@@ -33,10 +33,14 @@ from caso.explainers.captum import CaptumInterface
 from caso.memory import Chunks, backward_batch
 from caso.network import Prepared
 from caso.network.outputs import Logits, Outputs
+from caso.penalty import Groups, Penalty, largest_lambda1, penalty_of
 from caso.precision import full_precision
+from caso.regions import Regions, labels_of
 from caso.results import Curvature, Explanation, PathExplanation, Prediction
 from caso.smoothing import noisy_copies, smoothed
-from caso.solvers import DEFAULTS, SOLVERS, Options, Solution, solve_at_sparsity
+from caso.solvers import DEFAULTS, SOLVERS, Options, Solution, Sparsity, solve_at_sparsity
+
+_Work = Callable[[QuadraticModel, Options], Solution]
 
 
 @contextmanager
@@ -67,6 +71,7 @@ class Settings:
     tol: Fraction
     batch_size: CountOrNone
     images_ahead: CountOrZero
+    regions: Regions
 
     def __post_init__(self) -> None:
         """Check every argument."""
@@ -92,6 +97,7 @@ class Explainer(CaptumInterface):
         self.lambda1, self.solver, self._options = float(settings.lambda1), settings.solver, settings.options
         self.lambda2, self.tol, self.seed = self._options.lambda2, self._options.tol, self._options.seed
         self.smooth, self.n_samples, self.stddev = settings.smooth, settings.n_samples, settings.stddev
+        self.regions = settings.regions
         self._chunks = Chunks(settings.batch_size)
         self._ahead = settings.images_ahead
         self._network: Prepared | None = None
@@ -111,33 +117,42 @@ class Explainer(CaptumInterface):
         with _differentiable(images.device):
             self._ready(images)
 
-    def explain(self, inputs: Tensor, target: Target = None) -> Explanation:
+    def explain(self, inputs: Tensor, target: Target = None, *, regions: Regions = None) -> Explanation:
         """Explain a batch of images.
 
         Args:
             inputs: pixels `[B, ...]` of a floating dtype. Of half precision, maps are computed and returned in float32:
                 rounded, they would not be those that the error bounds are of.
             target: the class to explain: None for the predicted one, an int for all images, or one int an image.
+            regions: of these images, in place of the explainer's own; see `caso.regions`.
 
         Returns:
             maps and figures, one entry an image.
 
         Raises:
-            ValueError: inputs or target do not fit, or the network's outputs are no logits, with the reason.
+            ValueError: inputs, target or regions do not fit, or the network's outputs are no logits, with the reason.
         """
-        return self.path(inputs, [self.lambda1], target=target).explanations[0]
+        return self.path(inputs, [self.lambda1], target=target, regions=regions).explanations[0]
 
     def path(
-        self, inputs: Tensor, lambda1s: Sequence[float] | Tensor | None = None, *, n: int = 20, target: Target = None
+        self,
+        inputs: Tensor,
+        lambda1s: Sequence[float] | Tensor | None = None,
+        *,
+        n: int = 20,
+        target: Target = None,
+        regions: Regions = None,
     ) -> PathExplanation:
         """Explain a batch of images at several values of lambda1, for little more than the price of one.
 
         Args:
             inputs: pixels `[B, ...]`.
             lambda1s: values >= 0, the same for every image; sorted here. None for `n` values for each image, spaced
-                geometrically over four decades up to its `|g|_inf`, at and above which a first-order map is zero.
+                geometrically over four decades up to that at and above which a first-order map is zero: `|g|_inf`, or
+                with regions the largest `|g_G| / sqrt(|G|)`.
             n: how many, where `lambda1s` is None.
             target: as in `explain`.
+            regions: as in `explain`.
 
         Returns:
             maps and figures of every value.
@@ -145,33 +160,50 @@ class Explainer(CaptumInterface):
         check("n", n, Count)
         values = None if lambda1s is None else checked_lambda1s(lambda1s)
 
-        def work(model: QuadraticModel) -> Solution:
+        def work(model: QuadraticModel, options: Options) -> Solution:
             if values is not None:
                 lambda1 = values.to(model.gradient.device).expand(len(model.gradient), -1).clone()
             else:
-                top = model.gradient.flatten(1).abs().amax(1).double().nan_to_num()
+                top = largest_lambda1(options.penalty, model.gradient.flatten(1))
                 exponents = torch.linspace(-4, 0, n, dtype=torch.float64, device=top.device)
                 lambda1 = top[:, None] * 10 ** (exponents if n > 1 else exponents[-1:] * 0)
-            return SOLVERS[self.solver].solve(model, lambda1, self._options)
+            return SOLVERS[self.solver].solve(model, lambda1, options)
 
-        return self._explained(inputs, target, work)
+        return self._explained(inputs, target, work, regions)
 
-    def auto(self, inputs: Tensor, sparsity: float = 0.9, target: Target = None) -> Explanation:
-        """Explain a batch of images, each at the lambda1 that gives its map a wanted sparsity.
+    def auto(
+        self,
+        inputs: Tensor,
+        sparsity: float = 0.9,
+        target: Target = None,
+        *,
+        keep: int | None = None,
+        regions: Regions = None,
+    ) -> Explanation:
+        """Explain a batch of images, each at the lambda1 that gives its map a wanted sparsity or number of regions.
 
         The paper chooses lambda1 for each image by the sparsity of its map, without supervision; this is that choice.
 
         Args:
             inputs: pixels `[B, ...]`.
-            sparsity: fraction of exact zeros, from 0 to 1.
+            sparsity: fraction of exact zeros, from 0 to 1. Of the maps that are no less sparse, the one that is nearest
+                is given: with regions, sparsity jumps.
             target: as in `explain`.
+            keep: in place of a sparsity, how many regions are to be left; as many as there are, where that is fewer.
+            regions: as in `explain`.
         """
         check("sparsity", sparsity, FractionOrBound)
+        check("keep", keep, CountOrNone)
+        has_regions = regions is not None or self.regions is not None
+        require(keep is None or has_regions, "keep", keep, "None without regions")
         needed = DEFAULTS[self.order]
         require(self.solver == needed, "solver", self.solver, f"{needed} to find lambda1 by sparsity")
-        return self._explained(
-            inputs, target, lambda model: solve_at_sparsity(model, sparsity, self._options)
-        ).explanations[0]
+        wanted = Sparsity(zeros=sparsity) if keep is None else Sparsity(keep=keep)
+
+        def work(model: QuadraticModel, options: Options) -> Solution:
+            return solve_at_sparsity(model, wanted, options)
+
+        return self._explained(inputs, target, work, regions, as_groups=keep is not None).explanations[0]
 
     def _quadratic_model(self, inputs: Tensor, target: Tensor) -> QuadraticModel:
         raise NotImplementedError
@@ -204,8 +236,12 @@ class Explainer(CaptumInterface):
         """The curvature operator, whether it certainly is the network's Hessian, and the evidence."""
         raise NotImplementedError
 
-    def _explained(self, inputs: Tensor, target: Target, work: Callable[[QuadraticModel], Solution]) -> PathExplanation:
+    def _explained(
+        self, inputs: Tensor, target: Target, work: _Work, regions: Regions, as_groups: bool = False
+    ) -> PathExplanation:
         images = checked_images(inputs)
+        labels = labels_of(self.regions if regions is None else regions, images)
+        penalty = Groups.of(labels) if as_groups and labels is not None else penalty_of(labels)
         targets = checked_targets(target, len(images), images.device)
         with _differentiable(images.device):
             self._ready(images)
@@ -213,10 +249,12 @@ class Explainer(CaptumInterface):
             assert self._network.outputs is not None
             classes = self._network.outputs.classes
             require(bool((targets < classes).all()), "target", int(targets.max()), f"below the {classes} classes")
-            parts = self._chunks.map(lambda rows: self._chunk(images[rows], targets[rows], work), len(images))
-        return PathExplanation.join(parts)
+            parts = self._chunks.map(
+                lambda rows: self._chunk(images[rows], targets[rows], work, penalty.restrict(rows)), len(images)
+            )
+        return PathExplanation.join(parts).with_labels(labels)
 
-    def _chunk(self, images: Tensor, target: Tensor, work: Callable[[QuadraticModel], Solution]) -> PathExplanation:
+    def _chunk(self, images: Tensor, target: Tensor, work: _Work, penalty: Penalty) -> PathExplanation:
         if self.smooth:
             logits = self._logits(images)
             target = torch.where(target < 0, logits.argmax(-1), target)
@@ -227,4 +265,5 @@ class Explainer(CaptumInterface):
             model = self._quadratic_model(images, target)
             logits = model.logits
         prediction, gradient = Prediction.of(logits, target), model.gradient
-        return PathExplanation.of(gradient, prediction, work(model), self._curvature(), self.lambda2, self.solver)
+        solution = work(model, replace(self._options, penalty=penalty))
+        return PathExplanation.of(gradient, prediction, solution, self._curvature(), self.lambda2, self.solver)

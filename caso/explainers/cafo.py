@@ -12,6 +12,7 @@ from caso.curvature import QuadraticModel
 from caso.curvature.first_order import first_order
 from caso.explainers.base import Explainer, Settings
 from caso.network import as_it_is, fingerprint, prepare
+from caso.regions import Regions
 
 CAPTURING_PAYS = 512
 """Images from which capturing the network pays for gradients alone: it takes as long as some forty of them, and saves
@@ -38,6 +39,8 @@ class CAFO(Explainer):
         tol: residual up to which a map counts as converged.
         batch_size: images at once; None for all that are given. Halved by itself where memory runs out.
         images_ahead: images that will come in all, so that it is known whether capturing the network pays.
+        regions: groups of entries that enter and leave the map together, in place of single entries: labels of the
+            pixels, or a function that finds them; see `caso.regions`.
 
     Raises:
         ValueError: an argument is out of range.
@@ -62,12 +65,13 @@ class CAFO(Explainer):
         tol: float = 1e-3,
         batch_size: int | None = None,
         images_ahead: int = 0,
+        regions: Regions = None,
     ) -> None:
         """Check the arguments; the model is first run when something is explained."""
         settings = Settings(
             lambda1=lambda1, lambda2=lambda2, smooth=smooth, n_samples=n_samples, stddev=stddev, seed=seed,
             solver=solver, n_iter=n_iter, lr=lr, init=init, tol=tol, batch_size=batch_size,
-            images_ahead=images_ahead,
+            images_ahead=images_ahead, regions=regions,
         )  # fmt: skip
         super().__init__(model, settings)
 

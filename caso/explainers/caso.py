@@ -17,6 +17,7 @@ from caso.curvature.hvp_error import hvp_relative_error
 from caso.explainers.base import Explainer, Settings
 from caso.network import fingerprint, prepare
 from caso.network.functional import NotCapturableError
+from caso.regions import Regions
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +30,8 @@ class CASO(Explainer):
     """Context-aware second-order explanations, certified.
 
     They maximise `g'D + 1/2 D'HD - lambda1 |D|_1 - 1/2 (lambda2 + lambda_max(H)) |D|^2`, `g` and `H` gradient and
-    Hessian of the cross-entropy of the explained class with respect to the pixels.
+    Hessian of the cross-entropy of the explained class with respect to the pixels. With regions, `|D|_1` becomes
+    `sum over regions G of sqrt(|G|) |D_G|_2`.
 
     Args:
         model: a classifier `[B, ...] -> [B, K]`; comes back unchanged. It is explained in evaluation mode.
@@ -48,6 +50,8 @@ class CASO(Explainer):
         batch_size: images at once; None for all that are given. Halved by itself where memory runs out.
         images_ahead: images that will come in all, so that it is known from the start whether tracing pays; 0 where
             that is not known, and what came says what is likely to come.
+        regions: groups of entries that enter and leave the map together, in place of single entries: labels of the
+            pixels, or a function that finds them; see `caso.regions`.
 
     Raises:
         ValueError: an argument is out of range.
@@ -73,12 +77,13 @@ class CASO(Explainer):
         tol: float = 1e-3,
         batch_size: int | None = None,
         images_ahead: int = 0,
+        regions: Regions = None,
     ) -> None:
         """Check the arguments; the model is first run when something is explained."""
         settings = Settings(
             lambda1=lambda1, lambda2=lambda2, smooth=smooth, n_samples=n_samples, stddev=stddev, seed=seed,
             solver=solver, n_iter=n_iter, lr=lr, init=init, tol=tol, batch_size=batch_size,
-            images_ahead=images_ahead,
+            images_ahead=images_ahead, regions=regions,
         )  # fmt: skip
         super().__init__(model, settings)
         names = ("auto", *OPERATORS)

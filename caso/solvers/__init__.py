@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from caso.registry import instances
-from caso.solvers.at_sparsity import solve_at_sparsity
+from caso.solvers.at_sparsity import Sparsity, solve_at_sparsity
 from caso.solvers.solution import Solution
 from caso.solvers.solver import Options, Solver
 
-__all__ = ["DEFAULTS", "SOLVERS", "Options", "Solution", "Solver", "solve_at_sparsity"]
+__all__ = ["DEFAULTS", "SOLVERS", "Options", "Solution", "Solver", "Sparsity", "solve_at_sparsity"]
 
 SOLVERS: dict[str, Solver] = instances(__name__, __path__, Solver)
 """Every solver by the name it has in configs and results."""

@@ -9,6 +9,7 @@ from caso.curvature import QuadraticModel
 from caso.linalg import norms
 from caso.objective import kkt_residual
 from caso.solvers.solution import CONVERGED, FLOOR, NOT_FINITE, STOPPED, Solution
+from caso.solvers.solver import Options
 
 _HVP_ERROR = 16.0
 """Error of a Hessian-vector product in units of the last place, where it was not measured."""
@@ -50,7 +51,9 @@ def status(converged: bool, at_floor: bool) -> str:
     return CONVERGED if converged else FLOOR if at_floor else STOPPED
 
 
-def certify(solution: Solution, model: QuadraticModel, delta: Tensor, h_delta: Tensor, column: int, tol: float) -> None:
+def certify(
+    solution: Solution, model: QuadraticModel, delta: Tensor, h_delta: Tensor, column: int, options: Options
+) -> None:
     """Write maps into a solution, with their certificates by true products.
 
     Args:
@@ -59,16 +62,16 @@ def certify(solution: Solution, model: QuadraticModel, delta: Tensor, h_delta: T
         delta: maps `[B, d]`.
         h_delta: their Hessian-vector products `[B, d]`.
         column: index of their lambda1.
-        tol: on the residual, for the status.
+        options: `tol` on the residual, for the status, and the penalty.
     """
     gradient = model.gradient.flatten(1)
     l1, l2 = solution.lambda1[:, column], solution.lambda2_effective[:, column]
     finite = torch.stack([torch.isfinite(t).all(1) for t in (model.logits, gradient, h_delta, delta)]).all(0)
     solution.maps[:, column] = torch.where(finite[:, None], delta, torch.zeros_like(delta))
-    residual = kkt_residual(delta, gradient, h_delta, l1, l2)
+    residual = kkt_residual(delta, gradient, h_delta, l1, l2, options.penalty)
     solution.kkt_residual[:, column] = torch.where(finite, residual, torch.full_like(residual, torch.nan))
     scale = norms(gradient).clamp_min(torch.finfo(torch.float64).tiny)
     eps = torch.finfo(delta.dtype).eps
     solution.floor[:, column] = eps * (l2 * norms(delta) / scale).clamp_min(1)
-    for image, (converged, known) in enumerate(zip((residual <= tol).tolist(), finite.tolist(), strict=True)):
+    for image, (converged, known) in enumerate(zip((residual <= options.tol).tolist(), finite.tolist(), strict=True)):
         solution.status[image][column] = status(converged, at_floor=False) if known else NOT_FINITE

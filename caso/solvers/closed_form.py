@@ -7,7 +7,6 @@ from torch import Tensor
 
 from caso.curvature import QuadraticModel
 from caso.linalg import dots
-from caso.objective import soft_threshold
 from caso.solvers.certificate import certify
 from caso.solvers.solution import Solution
 from caso.solvers.solver import Options, Solver
@@ -32,12 +31,12 @@ def closed_form(model: QuadraticModel, lambda1: Tensor, options: Options) -> Sol
 
 
 def _first_order(model: QuadraticModel, lambda1: Tensor, options: Options) -> Solution:
-    """`soft(g, lambda1) / lambda2`."""
+    """`soft(g, lambda1) / lambda2`, by the penalty's proximal operator."""
     gradient = model.gradient.flatten(1)
     solution = Solution.empty(gradient, lambda1, options.lambda2)
     for column in range(lambda1.shape[1]):
-        delta = soft_threshold(gradient, lambda1[:, column, None].to(gradient.dtype)) / options.lambda2
-        certify(solution, model, delta, torch.zeros_like(gradient), column, options.tol)
+        delta = options.penalty.threshold(gradient, lambda1[:, column]) / options.lambda2
+        certify(solution, model, delta, torch.zeros_like(gradient), column, options)
     return solution
 
 
@@ -64,7 +63,7 @@ def _second_order(model: QuadraticModel, lambda1: Tensor, options: Options) -> S
     h_delta = model.hvp(delta)
     solution.hvps += 1
     for column in range(lambda1.shape[1]):
-        certify(solution, model, delta, h_delta, column, options.tol)
+        certify(solution, model, delta, h_delta, column, options)
     return solution
 
 

@@ -69,7 +69,7 @@ class KrylovNewton:
         """Set up the images that have a gradient; the others are done. The arguments are those of `krylov`."""
         self.model, self.options = model, options
         self.solution = Solution.empty(model.gradient.flatten(1), lambda1, options.lambda2)
-        self.state = State.begin(model, self.solution)
+        self.state = State.begin(model, self.solution, options.penalty)
         self.negligible_part = 16 * torch.finfo(model.gradient.dtype).eps
         """A part outside the subspace of this share of a vector is rounding."""
         assert model.hessian is not None
@@ -133,7 +133,7 @@ class KrylovNewton:
     def reduced_problem(self) -> ReducedProblem:
         """The problem with the Hessian as far as it is known."""
         approximation = NystromApproximation.of(self.state.subspace, self.ritz)
-        return ReducedProblem(self.state.gradient, approximation, self.state.lambda2_effective)
+        return ReducedProblem(self.state.gradient, approximation, self.state.lambda2_effective, self.state.penalty)
 
     def reduced_tolerance(self) -> Tensor:
         """What the reduced problem's own residual may be, so that it adds little to the map's, `[b]`."""
@@ -178,7 +178,8 @@ class KrylovNewton:
             self.expand(subspace.orthonormalise(part), expanded)
             self.update_penalty()
         lambda1, h_delta = self.solution.lambda1[state.index, column], subspace.hvp(state.delta)
-        residual = kkt_residual(state.delta, state.gradient, h_delta, lambda1, state.lambda2_effective)
+        l2 = state.lambda2_effective
+        residual = kkt_residual(state.delta, state.gradient, h_delta, lambda1, l2, state.penalty)
         # Of a part outside without a product, all is counted that the Hessian could make of it.
         residual = torch.where(expanded | noise, residual, residual + unknown)
         self._judge(column, size, residual, unknown, expanded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -24,9 +25,8 @@ def _descend(f: PenalisedObjective, optimiser: _Optimiser, options: Options) -> 
     def closure() -> Tensor:
         now = delta.detach()
         h_now = f.hvp(now)
-        delta.grad = f.smooth_gradient(now, h_now) + f.l1 * now.sign()
-        penalty = (f.l1 * now.abs()).double().sum(1)
-        return (f.smooth_value(now, h_now) + penalty).sum()
+        delta.grad = f.smooth_gradient(now, h_now) + f.penalty.subgradient(now, torch.zeros_like(now), f.l1)
+        return (f.smooth_value(now, h_now) + f.l1 * f.penalty.value(now)).sum()
 
     for _ in range(options.n_iter):
         steps.step(closure)  # type: ignore[arg-type]
@@ -43,7 +43,8 @@ def _one_by_one(optimiser: _Optimiser, model: QuadraticModel, lambda1: Tensor, o
     if len(lambda1) == 1:
         return _together(optimiser, model, lambda1, options)
     images = [torch.tensor([i], device=lambda1.device) for i in range(len(lambda1))]
-    singles = [PenalisedObjective(model.restrict(i), lambda1[i], options) for i in images]
+    own = [replace(options, penalty=options.penalty.restrict(i)) for i in images]
+    singles = [PenalisedObjective(model.restrict(i), lambda1[i], o) for i, o in zip(images, own, strict=True)]
     delta = torch.cat([_descend(single, optimiser, options) for single in singles])
     whole = PenalisedObjective(model, lambda1, options)
     whole.hvps = max(single.hvps for single in singles)

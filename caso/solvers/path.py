@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from caso.linalg import combine, dots, norms
-from caso.objective import soft_threshold
+from caso.penalty import largest_lambda1
 from caso.solvers.eigenvalue import seek_eigenvalue
 from caso.solvers.newton import Newton
 from caso.solvers.nystrom import NystromApproximation
@@ -100,7 +100,7 @@ class _Path:
         target = state.gradient + state.subspace.hvp(state.delta)
         expected = torch.zeros_like(target)
         for column in range(1, self.lambda1.shape[1], 3):
-            expected += soft_threshold(target, self.lambda1[:, column, None].to(target.dtype))
+            expected += state.penalty.threshold(target, self.lambda1[:, column])
         self.expand(expected, self.open.any(1))
 
     def expand(self, vectors: Tensor, images: Tensor) -> bool:
@@ -174,7 +174,8 @@ class _Path:
         index, lambda1, open_ = self.index[images], self.lambda1[images], self.open[images]
         subspace, norm = state.subspace.restrict(images), state.gradient_norm[images]
         size, part_size = torch.zeros_like(lambda1), torch.zeros_like(lambda1)
-        z, top = approximation.coordinates(state.delta[images]), state.gradient[images].abs().amax(1)
+        z = approximation.coordinates(state.delta[images])
+        top = largest_lambda1(newton.problem.penalty, state.gradient[images])
         last, trend = lambda1[:, 0], torch.zeros_like(z)
         for column in torch.nonzero(open_.any(0))[:, 0].tolist():
             chosen, value = open_[:, column], lambda1[:, column]

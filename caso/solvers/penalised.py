@@ -22,8 +22,9 @@ class PenalisedObjective:
 
     Attributes:
         gradient: `g`, `[B, d]`.
-        l1: `[B, 1]`.
+        l1: `[B]`, float64.
         l2: effective lambda2, `[B, 1]`.
+        penalty: that lambda1 is the weight of.
         hvps: Hessian-vector products taken so far, an image.
     """
 
@@ -35,7 +36,7 @@ class PenalisedObjective:
             lambda1: `[B]` float64.
             options: `lambda2`, and `tol` for the status.
         """
-        self._model, self._options, self._lambda1 = model, options, lambda1
+        self._model, self._options = model, options
         self.gradient = model.gradient.flatten(1)
         self.hvps = 0
         self.lambda_max = torch.full(lambda1.shape, torch.nan, dtype=torch.float64, device=lambda1.device)
@@ -44,7 +45,7 @@ class PenalisedObjective:
         if model.order == 2:
             self._power_iteration()
             l2 = l2 + self.lambda_max.clamp_min(0).nan_to_num()
-        self.l1, self.l2 = (t.to(self.gradient.dtype)[:, None] for t in (lambda1, l2))
+        self.l1, self.l2, self.penalty = lambda1, l2.to(self.gradient.dtype)[:, None], options.penalty
 
     def _power_iteration(self) -> None:
         v = self.gradient / norms(self.gradient).clamp_min(1e-300).to(self.gradient.dtype)[:, None]
@@ -69,10 +70,10 @@ class PenalisedObjective:
 
     def certified(self, delta: Tensor) -> Solution:
         """The solution `delta` `[B, d]`, certified by a product of its own."""
-        solution = Solution.empty(self.gradient, self._lambda1[:, None], self._options.lambda2)
+        solution = Solution.empty(self.gradient, self.l1[:, None], self._options.lambda2)
         solution.lambda2_effective[:, 0] = self.l2[:, 0].double()
         solution.lambda_max, solution.lambda_max_error = self.lambda_max, self.lambda_max_error
-        certify(solution, self._model, delta, self.hvp(delta), 0, self._options.tol)
+        certify(solution, self._model, delta, self.hvp(delta), 0, self._options)
         solution.hvps += self.hvps
         return solution
 

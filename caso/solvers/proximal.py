@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from caso.curvature import QuadraticModel
-from caso.objective import soft_threshold
 from caso.solvers.penalised import PenalisedObjective, value_by_value
 from caso.solvers.solution import Solution
 from caso.solvers.solver import Options, Solver
@@ -51,7 +50,7 @@ def _backtracked(f: PenalisedObjective, y: Tensor, h_y: Tensor, t: Tensor) -> tu
     """
     gradient, value = f.smooth_gradient(y, h_y), f.smooth_value(y, h_y)
     for _ in range(_HALVINGS):
-        trial = soft_threshold(y - t * gradient, t * f.l1)
+        trial = f.penalty.threshold(y - t * gradient, t[:, 0] * f.l1)
         h_trial = f.hvp(trial)
         moved = (trial - y).double()
         model = value + (gradient.double() * moved).sum(1) + (moved**2).sum(1) / (2 * t[:, 0].double())

@@ -1,8 +1,10 @@
 """The whole problem in as many unknowns as the Hessian's approximation has directions.
 
 With `H ~ W' diag(s) W` (`W` `[m, d]`, signs `s`), the optimality conditions read `D = soft(g + W'z, lambda1) / l2` with
-`z = diag(s) W D`, that is, `F(z) = z - diag(s) W soft(g + W'z, lambda1) / l2 = 0`: m equations, piecewise linear,
-which touch no network. (For the principle: Becker and Fadili, "A quasi-Newton proximal splitting method", 2012.)
+`z = diag(s) W D`, that is, `F(z) = z - diag(s) W soft(g + W'z, lambda1) / l2 = 0`: m equations which touch no network.
+`soft` is the penalty's proximal operator, piecewise linear for single entries. For groups, too, its Jacobian is
+symmetric with eigenvalues in [0, 1], which is all that is used here. (For the principle: Becker and Fadili, "A
+quasi-Newton proximal splitting method", 2012.)
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import torch
 from torch import Tensor
 
 from caso.linalg import dots, norms
-from caso.objective import soft_threshold
+from caso.penalty import Penalty
 from caso.solvers.nystrom import NystromApproximation
 
 
@@ -25,6 +27,7 @@ class Iterate:
         z: `[B, m]`.
         residual: `F(z)`, `[B, m]`.
         residual_norm: `[B]`.
+        lambda1: `[B]`.
         thresholded: `soft(g + W'z, lambda1)`, `[B, d]`: the map times `l2`.
         projections: its inner products with `HV`, `[B, m]`.
     """
@@ -32,6 +35,7 @@ class Iterate:
     z: Tensor
     residual: Tensor
     residual_norm: Tensor
+    lambda1: Tensor
     thresholded: Tensor
     projections: Tensor
 
@@ -54,15 +58,18 @@ class ReducedProblem:
         gradient: `g`, `[B, d]`.
         approximation: of the Hessian.
         l2: effective lambda2, `[B]`.
+        penalty: that lambda1 is the weight of.
     """
 
     gradient: Tensor
     approximation: NystromApproximation
     l2: Tensor
+    penalty: Penalty
 
     def restrict(self, images: slice) -> ReducedProblem:
         """The problem of some images, without copies."""
-        return ReducedProblem(self.gradient[images], self.approximation.restrict(images), self.l2[images])
+        approximation, penalty = self.approximation.restrict(images), self.penalty.restrict(images)
+        return ReducedProblem(self.gradient[images], approximation, self.l2[images], penalty)
 
     def at(self, z: Tensor, lambda1: Tensor) -> Iterate:
         """Evaluate `F` for all images: leaving some out would copy the products of the others.
@@ -72,10 +79,10 @@ class ReducedProblem:
             lambda1: `[B]`.
         """
         target = self.gradient + self.approximation.combine(z)
-        thresholded = soft_threshold(target, lambda1.to(target.dtype)[:, None])
+        thresholded = self.penalty.threshold(target, lambda1)
         projections = dots(self.approximation.products, thresholded[:, None])[..., 0]
         residual = z - self.approximation.reduce(projections) / self.l2[:, None]
-        return Iterate(z, residual, torch.linalg.vector_norm(residual, dim=1), thresholded, projections)
+        return Iterate(z, residual, torch.linalg.vector_norm(residual, dim=1), lambda1, thresholded, projections)
 
     def merit(self, iterate: Iterate) -> tuple[Tensor, Tensor]:
         """`|z|^2 / 2 - |soft(g + W'z, lambda1)|^2 / (2 l2)`, and its rounding, `[B]`."""
@@ -88,9 +95,14 @@ class ReducedProblem:
         return eps * self.approximation.norm.sqrt() * norms(iterate.thresholded) / self.l2
 
     def jacobian(self, iterate: Iterate, image: int) -> Tensor:
-        """An element of the generalised Jacobian of `F` for one image, `I - diag(s) W_S W_S' / l2`: `[m, m]`."""
-        products, mix = self.approximation.products[image : image + 1], self.approximation.mix[image]
-        gram = dots(products * (iterate.thresholded[image] != 0), products)[0]
+        """An element of the generalised Jacobian of `F` for one image, `I - diag(s) W P W' / l2`: `[m, m]`.
+
+        `P` is one of the proximal operator's; for single entries, the projection on the support.
+        """
+        one = slice(image, image + 1)
+        products, mix = self.approximation.products[one], self.approximation.mix[image]
+        projected = self.penalty.restrict(one).jacobian(products, iterate.thresholded[one], iterate.lambda1[one])
+        gram = dots(projected, products)[0]
         identity = torch.eye(len(mix), dtype=mix.dtype, device=mix.device)
         return identity - (self.approximation.signs[image] / self.l2[image])[:, None] * (mix @ gram @ mix.mT)
 

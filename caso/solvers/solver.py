@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from caso.curvature import QuadraticModel
+from caso.penalty import ENTRIES, Penalty
 from caso.solvers.solution import Solution
 
 
@@ -23,6 +24,7 @@ class Options:
         lr: their initial step.
         init: their start: "zero", or "random", 1e-3 times a standard normal draw, the same for every image.
         seed: of the random start.
+        penalty: that lambda1 is the weight of, for the images of the model.
     """
 
     lambda2: float = 4.0
@@ -31,6 +33,7 @@ class Options:
     lr: float = 0.05
     init: str = "zero"
     seed: int = 0
+    penalty: Penalty = ENTRIES
 
     def start(self, gradient: Tensor) -> Tensor:
         """The first iterate for gradients `[B, d]`: `[B, d]`."""

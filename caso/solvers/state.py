@@ -11,6 +11,7 @@ from torch import Tensor
 
 from caso.curvature import QuadraticModel
 from caso.linalg import norms
+from caso.penalty import Penalty
 from caso.solvers.solution import CONVERGED, Solution
 from caso.solvers.subspace import Subspace
 
@@ -36,6 +37,7 @@ class State:
         index: of the images in the batch, `[b]`.
         gradient: `g`, `[b, d]`.
         gradient_norm: `[b]`.
+        penalty: that lambda1 is the weight of.
         subspace: directions whose products are known.
         delta: maps, `[b, d]`.
         z: the maps' reduced coordinates, `[b, m]`, for as long as the subspace has not grown.
@@ -51,6 +53,7 @@ class State:
     index: Tensor
     gradient: Tensor
     gradient_norm: Tensor
+    penalty: Penalty
     subspace: Subspace
     delta: Tensor
     z: Tensor
@@ -62,7 +65,7 @@ class State:
     last_residual: Tensor
 
     @classmethod
-    def begin(cls, model: QuadraticModel, solution: Solution) -> Self:
+    def begin(cls, model: QuadraticModel, solution: Solution, penalty: Penalty) -> Self:
         """Take up the images that have a gradient; for the others, write down that they are done."""
         gradient = model.gradient.flatten(1)
         norm = norms(gradient)
@@ -81,6 +84,7 @@ class State:
             index=index,
             gradient=gradient,
             gradient_norm=norm,
+            penalty=penalty if len(index) == len(model.gradient) else penalty.restrict(index),
             subspace=Subspace(gradient),
             delta=torch.zeros_like(gradient),
             z=norm.new_zeros(len(index), 0),
@@ -96,7 +100,7 @@ class State:
         """The record of some of the images."""
 
         def part(value: Any) -> Any:
-            return value.restrict(images) if isinstance(value, Subspace) else value[images]
+            return value[images] if isinstance(value, Tensor) else value.restrict(images)
 
         return type(self)(*(part(getattr(self, one.name)) for one in fields(self)))
 

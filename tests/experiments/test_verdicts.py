@@ -10,7 +10,8 @@ import torch
 
 from caso import curvature
 from caso.curvature import QuadraticModel
-from caso.objective import objective, soft_threshold
+from caso.objective import objective
+from caso.penalty import ENTRIES
 from experiments import closed_form, convergence, hessian_impact
 from experiments.sweep import Sweep
 
@@ -86,7 +87,7 @@ def test_the_gap_is_the_objectives_difference(lambda1: float) -> None:
     l2 = 4.0 + float(torch.linalg.eigvalsh(hessian)[-1])
     best = torch.zeros(12, dtype=torch.float64)
     for _ in range(4000):
-        best = soft_threshold(gradient + hessian @ best, torch.tensor(lambda1)) / l2
+        best = ENTRIES.threshold((gradient + hessian @ best)[None], torch.tensor([lambda1]))[0] / l2
     image = gradient.view(1, 1, 3, 4)
     operator = curvature.hessian(image, lambda v: (hessian @ v.flatten()).view_as(v))
     problem = QuadraticModel(torch.zeros(1, 2), image, operator)
