@@ -13,10 +13,13 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from caso.viz_regions import RegionOverlay, draw_regions, scale_bar
+
 _TILE = 224  # smallest side of a tile, in pixels
 _GAP = 8
 _INK, _PALE, _PAPER = (24, 24, 27), (113, 113, 122), (255, 255, 255)
-_TEXT, _LINE = 13, 18
+_TEXT, _LINE, _LARGE = 13, 18, 15
+_BAR = 24  # width of the scale of colours
 _SHEET_WIDTH = 1600
 
 
@@ -30,6 +33,7 @@ class Panel:
         labels: One short text below each map.
         title: The first line of the caption.
         details: Its second line.
+        overlay: Its regions, drawn between image and maps; or None.
     """
 
     pixels: Tensor
@@ -37,6 +41,7 @@ class Panel:
     labels: Sequence[str]
     title: str
     details: str
+    overlay: RegionOverlay | None = None
 
 
 def heat(attribution: Tensor, percentile: float = 99.0) -> Tensor:
@@ -83,13 +88,17 @@ def draw(panel: Panel) -> Image.Image:
         An RGB image.
     """
     tiles = [_tile(pixels_image(panel.pixels))]
+    labels = ["", *panel.labels]
+    if panel.overlay is not None:
+        tiles.append(draw_regions(tiles[0], panel.overlay, _font(_LARGE)))
+        labels.insert(1, panel.overlay.caption)
     for attribution in panel.maps:
         tile = _tile(heat_image(attribution))
         if not bool((attribution != 0).any()):
             _note(tile, "all zero")
         tiles.append(tile)
     width, height = tiles[0].size
-    labels = ["", *panel.labels] if any(panel.labels) else []
+    labels = labels if any(labels) else []
     body = width * len(tiles) + _GAP * (len(tiles) - 1)
     below = _GAP // 2 + _LINE * (bool(labels) + 2)
     picture = Image.new("RGB", (max(body, 2 * _TILE + _GAP) + 2 * _GAP, height + below + 2 * _GAP), _PAPER)
@@ -98,7 +107,11 @@ def draw(panel: Panel) -> Image.Image:
         left = _GAP + place * (width + _GAP)
         picture.paste(tile, (left, _GAP))
         if labels:
-            _write(pen, (left, _GAP + height + 2), labels[place], _PALE, width)
+            top, indent = _GAP + height + 2, 0
+            if panel.overlay is not None and place == 1:
+                picture.paste(scale_bar(_BAR, _TEXT), (left, top + 2))
+                indent = _BAR + _GAP
+            _write(pen, (left + indent, top), labels[place], _PALE, width - indent)
     top = _GAP + height + _GAP // 2 + _LINE * bool(labels)
     _write(pen, (_GAP, top), panel.title, _INK, picture.width - 2 * _GAP)
     _write(pen, (_GAP, top + _LINE), panel.details, _PALE, picture.width - 2 * _GAP)
@@ -159,9 +172,9 @@ def _write(
 
 
 @cache
-def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+def _font(size: int = _TEXT) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     """Take DejaVu Sans, which has most alphabets, where the system has it; else Pillow's own font."""
     try:
-        return ImageFont.truetype("DejaVuSans.ttf", _TEXT)
+        return ImageFont.truetype("DejaVuSans.ttf", size)
     except OSError:
-        return ImageFont.load_default(_TEXT)
+        return ImageFont.load_default(size)

@@ -14,6 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Pictures need Pillow, superpixels scikit-image and other people's methods Captum; nothing in the core imports them.
 OUTER = {
     PACKAGE / "viz.py",
+    PACKAGE / "viz_regions.py",
     PACKAGE / "segmentation.py",
     PACKAGE / "baselines" / "gradients.py",
     PACKAGE / "baselines" / "rules.py",

@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from caso.memory import is_out_of_memory
 from caso.metrics.case import Case, Network
+from caso.metrics.ranking import ranks
 
 _Share = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
@@ -38,7 +39,7 @@ def topk_attack(case: Case, epsilon: float, steps: int, k: int, halve: bool) -> 
     Raises:
         ValueError: the network's gradient has no derivative.
     """
-    relevant = (case.ranks < min(k, case.pixels)).double()
+    relevant = (ranks(case.mass) < min(k, case.pixels)).double()
 
     def chunk(rows: slice) -> Tensor:
         # Copies: what was made in inference mode cannot enter autograd.

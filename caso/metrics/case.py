@@ -14,6 +14,7 @@ from caso.memory import Chunks, forward_batch
 from caso.metrics.ranking import pixel_mass, ranks
 from caso.metrics.substrates import substrate
 from caso.network.capture import pays_channels_last
+from caso.penalty import Groups
 
 Network = Callable[[Tensor], Tensor]
 Explain = Callable[[Tensor, Tensor], Tensor]
@@ -33,6 +34,7 @@ class Case:
         targets: class explained, `[B]`.
         explain: the method that made the maps, for metrics that must explain again; else None.
         explain_with: the same method for another network: gives an `explain`; else None.
+        regions: labels of the pixels, `[B, H, W]`, -1 for none, where maps are scored region by region; else None.
         chunks: images in one forward pass, halved where memory runs out. Cases that share it also share the size that
             was found to fit.
     """
@@ -43,6 +45,7 @@ class Case:
     targets: Tensor
     explain: Explain | None = None
     explain_with: Callable[[Network], Explain] | None = None
+    regions: Tensor | None = None
     chunks: Chunks = field(default_factory=lambda: Chunks(None))
 
     def __post_init__(self) -> None:
@@ -59,6 +62,8 @@ class Case:
             )
         if self.targets.shape != (len(self.images),):
             raise ValueError(f"targets of shape {tuple(self.targets.shape)}: must be one class an image")
+        if self.regions is not None and self.regions.shape != (len(self.images), *self.images.shape[2:]):
+            raise ValueError(f"regions of shape {tuple(self.regions.shape)}: must be one label a pixel [B, H, W]")
         self.chunks.size = self.chunks.size or forward_batch(self.images.device)
         self._of_maps: dict[object, Any] = {}
         self._of_images: dict[object, Any] = {}
@@ -78,7 +83,7 @@ class Case:
             explain: the method that made them; else None.
             explain_with: the same method for another network; else None.
         """
-        other = Case(self.network, self.images, maps, self.targets, explain, explain_with, self.chunks)
+        other = Case(self.network, self.images, maps, self.targets, explain, explain_with, self.regions, self.chunks)
         other._of_images = self._of_images
         return other
 
@@ -99,8 +104,38 @@ class Case:
 
     @cached_property
     def ranks(self) -> Tensor:
-        """Rank of each pixel in the order of falling mass, from 0, `[B, H * W]`; ties by position, row by row."""
-        return ranks(self.mass)
+        """Rank of each pixel in the order of falling mass, from 0, `[B, H * W]`; ties by position, row by row.
+
+        With regions, all pixels of a region have the rank of the middle one, so that the region changes as a whole once
+        half of it is due; regions come in the order of their mean mass, and pixels of none after all others.
+        """
+        if self.regions is None:
+            return ranks(self.mass)
+        order = self.region_ranks
+        areas = torch.zeros(len(order), self._groups.count + 1, dtype=torch.long, device=order.device)
+        areas.scatter_add_(1, order, torch.ones_like(order))
+        first = areas.cumsum(1) - areas
+        return (first + areas // 2).gather(1, order)
+
+    @cached_property
+    def _groups(self) -> Groups:
+        assert self.regions is not None
+        return Groups.of(self.regions.flatten(1))
+
+    @property
+    def region_counts(self) -> Tensor:
+        """How many regions each image has, `[B]`."""
+        return (self._groups.sizes > 0).sum(1)
+
+    @cached_property
+    def region_ranks(self) -> Tensor:
+        """For each pixel the rank of its region in the order of falling mean mass, ties by label: `[B, H * W]`.
+
+        Pixels of no region come after all regions of all images.
+        """
+        groups = self._groups
+        means = torch.where(groups.sizes > 0, groups.sums(self.mass) / groups.sizes, -torch.inf)
+        return groups.spread(ranks(means), outside=groups.count)
 
     @cached_property
     def gradient_chunks(self) -> Chunks:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-RELEVANCE = "relevance is the sum of the map's magnitudes over the channels, ties by position, row by row."
+RELEVANCE = (
+    "relevance is the sum of the map's magnitudes over the channels, ties by position, row by row; with regions, whole"
+    " ones change, in the order of their mean relevance."
+)
 MEAN_RANKS = "ties share their mean rank; constant maps correlate 1 with each other and 0 with others."
 """For the definitions of metrics: the order of pixels, and Spearman's correlation."""
 

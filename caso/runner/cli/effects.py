@@ -42,7 +42,7 @@ READ_WITH: dict[str, tuple[Choice, ...]] = {
     "solver": (_OWN,),
     "lambda1": ({**_OWN, "regularization": ("fixed",)},),
     "lambda2": (_OWN,),
-    "sparsity": ({**_OWN, "regularization": ("auto",), "regularization.sparsity": _ROOT},),
+    "sparsity": ({**_OWN, "regularization": ("auto",), "regularization.sparsity": _ROOT, "regions.keep": ("null",)},),
     "curvature": ({**_OWN, "order": ("second",)},),
     "smooth": (_OWN,),
     "n_samples": (
@@ -54,6 +54,8 @@ READ_WITH: dict[str, tuple[Choice, ...]] = {
     "n_iter": ({**_ITERATIVE, "solver.n_iter": _ROOT},),
     "lr": ({**_ITERATIVE, "solver.lr": _ROOT},),
     "init": ({**_ITERATIVE, "solver.init": _ROOT},),
+    "regularization.sparsity": ({**_OWN, "regions.keep": ("null",)},),
+    "regions.keep": ({**_OWN, "regularization": ("auto",)},),
     "regularization.lambda1s": (_PATH,),
     "regularization.n": ({**_PATH, "regularization.lambda1s": ("null",)},),
     "dataset": ({"image": ("null",)}, {"dataset": ("crops", "images")}),
@@ -73,8 +75,8 @@ NEUTRAL: dict[str, str] = {
 """Values that ask for nothing, and so may be typed with any choice."""
 
 ALWAYS = (
-    "explainer", "model", "metrics", "trainer", "logger", "experiment", "image", "target", "times_input", "magnitude",
-    "pictures", "resume",
+    "explainer", "model", "regions", "metrics", "trainer", "logger", "experiment", "image", "target", "times_input",
+    "magnitude", "pictures", "resume",
 )  # fmt: skip
 """Keys that are read with every choice."""
 
@@ -175,6 +177,7 @@ def _settings(cfg: Any) -> dict[str, str]:
         "solver": default_solver(meant["order"]) if solver == "auto" else solver,
         "regularization": str(cfg.regularization.name),
         "regularization.lambda1s": "null" if cfg.regularization.get("lambda1s") is None else "[...]",
+        "regions.keep": "null" if cfg.regions.get("keep") is None else "N",
         "dataset": str(cfg.dataset.name),
         "image": "null" if cfg.image is None else str(cfg.image),
         "experiment": "null" if cfg.experiment is None else "NAME",

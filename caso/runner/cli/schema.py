@@ -121,6 +121,48 @@ class Crops:
 
 
 @dataclass
+class Regions:
+    """What the choices of regions share."""
+
+    name: str = MISSING
+    keep: int | None = None
+
+
+@dataclass
+class Slic(Regions):
+    """Options of superpixels of similar colour."""
+
+    n_segments: int = MISSING
+    compactness: float = MISSING
+    sigma: float = MISSING
+
+
+@dataclass
+class Felzenszwalb(Regions):
+    """Options of regions without strong edges inside."""
+
+    scale: float = MISSING
+    sigma: float = MISSING
+    min_size: int = MISSING
+
+
+@dataclass
+class Patches(Regions):
+    """Options of square patches."""
+
+    side: int = MISSING
+
+
+@dataclass
+class Masks(Regions):
+    """Options of the user's own label images."""
+
+    path: str = MISSING
+    names: Any = None
+    ignore: int | None = None
+
+
+@dataclass
 class Fixed:
     """One value of lambda1."""
 
@@ -183,6 +225,7 @@ class Config:
     order: Any = MISSING
     explainer: Any = MISSING
     metrics: Any = MISSING
+    regions: Any = MISSING
     regularization: Any = MISSING
     solver: Any = MISSING
     trainer: Any = MISSING
@@ -224,6 +267,13 @@ _SCHEMAS: dict[str, dict[str, type]] = {
         "huggingface": HuggingFace,
         "webdataset": WebDataset,
         "crops": Crops,
+    },
+    "regions": {
+        "slic": Slic,
+        "felzenszwalb": Felzenszwalb,
+        "patches": Patches,
+        "channels": Regions,
+        "masks": Masks,
     },
     "regularization": {"fixed": Fixed, "path": Path, "auto": Auto},
     "solver": {"iterative": Iterative},

@@ -50,6 +50,7 @@ def _of_explainer(node: Any) -> list[str]:
 _UNTYPED: dict[str, Callable[[Any], list[str]]] = {
     "order": lambda node: ["name"],
     "solver": lambda node: ["name"],
+    "regions": lambda node: ["name"],
     "size": lambda node: ["name"],
     "logger": lambda node: ["name"],
     "explainer": _of_explainer,

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from caso.curvature import OPERATORS
 from caso.runner.cli.messages import ConfigError, choices
 from caso.runner.cli.unknown_keys import check_keys
+from caso.runner.data.regions import REGIONS, make_regions
 from caso.solvers import DEFAULTS, SOLVERS
 
 CURVATURES = ("auto", *OPERATORS)
@@ -43,6 +44,7 @@ def check(cfg: DictConfig) -> None:
         raise ConfigError("resume", cfg.resume, "give it on the command line")
     _one_of(cfg, "order.name", ORDERS)
     _one_of(cfg, "regularization.name", REGULARIZATIONS)
+    _check_regions(cfg)
     _one_of(cfg, "curvature", CURVATURES)
     _one_of(cfg, "trainer.precision", PRECISIONS)
     _check_batch_size(cfg.batch_size)
@@ -119,6 +121,13 @@ def _check_batch_size(value: object) -> None:
     right = value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1)
     if not right:
         raise ConfigError("batch_size", value, "must be auto or a whole number of at least 1")
+
+
+def _check_regions(cfg: DictConfig) -> None:
+    _one_of(cfg, "regions.name", REGIONS)
+    make_regions(cfg.regions)
+    if cfg.regions.get("keep") is not None:
+        _number(cfg, "regions.keep", at_least=1)
 
 
 def _check_solver(cfg: DictConfig) -> None:

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from caso.network.outputs import Outputs, as_logits
 from caso.runner.cli.messages import describe, printable
+from caso.runner.data.regions import make_regions
 from caso.runner.execution.loading import Batch, Group
 from caso.runner.explain.explainers import constant_columns, halve_on_failure
 from caso.runner.explain.fitting import check_classes, copy_for_evaluation, first_outputs
 from caso.runner.explain.methods import Explained, Method, make_method
 from caso.runner.explain.scoring import Scorer, make_metrics
+from caso.runner.results.regions import Regions, regions_of
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +29,12 @@ class Sink(Protocol):
     """Where results go."""
 
     def take(
-        self, index: int, rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor | None
+        self,
+        index: int,
+        rows: list[dict[str, Any]],
+        maps: list[NDArray[Any] | None],
+        pixels: Tensor | None,
+        regions: Regions | None = None,
     ) -> None:
         """Take the rows of the image at an index of the data set, one for each setting, with their maps."""
 
@@ -74,6 +81,7 @@ class ExplainModule(pl.LightningModule):
         self.scorer: Scorer | None = None
         self.outputs: Outputs | None = None
         self._constant = constant_columns(cfg, model_name)
+        self._regions = make_regions(cfg.regions)
         self._range_logged = False
         self._curvature_logged = False
 
@@ -145,11 +153,14 @@ class ExplainModule(pl.LightningModule):
         assert self.scorer is not None
         here = slice(first, first + len(pixels))
         own = [label for label in group.labels[here] if label is not None]
-        results = self.method.explain(pixels, own if self.by_label else self.target, group.ids[here])
+        regions = None if group.regions is None else group.regions[here]
+        results = self.method.explain(pixels, own if self.by_label else self.target, group.ids[here], regions)
         if results[0].evidence and not self._curvature_logged and self.cfg.order.name == "second":
             self._curvature_logged = True
             log.info("curvature: %s (%s)", results[0].rows[0]["curvature"], results[0].evidence)
-        self.scorer.score(pixels, results)
+        # Metrics change whole pixels: regions that differ from channel to channel are none to them.
+        of_pixels = regions if regions is not None and regions.dim() == pixels.dim() - 1 else None
+        self.scorer.score(pixels, results, of_pixels)
         return [(result, result.maps.cpu().numpy()) for result in results]
 
     def _deliver(
@@ -173,7 +184,12 @@ class ExplainModule(pl.LightningModule):
                 log.warning("%s: %s", printable(name), row["message"])
             rows.append(row)
             maps.append(attribution)
-        self.sink.take(group.numbers[in_group], rows, maps, group.pixels[in_group])
+        labels = None if group.regions is None else group.regions[in_group]
+        regions = None if labels is None else regions_of(labels, rows, maps, self._region_name)
+        self.sink.take(group.numbers[in_group], rows, maps, group.pixels[in_group], regions)
+
+    def _region_name(self, label: int) -> str:
+        return f"region {label}" if self._regions is None else self._regions.name(label)
 
     def _failure(self, name: str, status: str, message: str) -> dict[str, Any]:
         return self._constant | {"image": name, "status": status, "message": message}

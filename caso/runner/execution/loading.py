@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from caso.runner.cli.messages import describe
 from caso.runner.data import Sample
 from caso.runner.data.decoding import UnreadableImageError
+from caso.runner.data.regions import Regions
 
 _EXTENT = 3
 """How many axes pixels have."""
@@ -26,6 +27,7 @@ class Item:
         pixels: ``[C, H, W]`` in [0, 1], or None.
         message: The reason where there are no pixels.
         label: The index of its true class among the network's, or None.
+        regions: Labels ``[H, W]`` or ``[C, H, W]`` of its regions, or None.
     """
 
     number: int
@@ -33,21 +35,24 @@ class Item:
     pixels: Tensor | None
     message: str = ""
     label: int | None = None
+    regions: Tensor | None = None
 
 
 @dataclass
 class Group:
-    """Images of one shape: numbers, ids and labels of the samples, and their pixels ``[B, C, H, W]``."""
+    """Images of one shape: numbers, ids and labels of the samples, pixels ``[B, C, H, W]``, and regions, if any."""
 
     numbers: list[int]
     ids: list[str]
     labels: list[int | None]
     pixels: Tensor
+    regions: Tensor | None = None
 
     def select(self, indices: list[int]) -> "Group":
         """Some of the images."""
         numbers, ids = [self.numbers[i] for i in indices], [self.ids[i] for i in indices]
-        return Group(numbers, ids, [self.labels[i] for i in indices], self.pixels[indices])
+        regions = None if self.regions is None else self.regions[indices]
+        return Group(numbers, ids, [self.labels[i] for i in indices], self.pixels[indices], regions)
 
 
 @dataclass
@@ -66,6 +71,7 @@ class PixelBatches(Dataset[Batch]):
         preprocessing: From an image to pixels ``[C, H, W]``.
         batches: The indices of each batch's samples.
         classes: The network's class of each label; None where labels are the classes' indices.
+        regions: Gives images their regions; None where maps are of single entries.
     """
 
     def __init__(
@@ -74,9 +80,11 @@ class PixelBatches(Dataset[Batch]):
         preprocessing: Callable[[Any], Tensor],
         batches: Sequence[Sequence[int]],
         classes: Sequence[int] | None = None,
+        regions: Regions | None = None,
     ) -> None:
         """Keep all; nothing is read yet."""
         self.classes = classes
+        self.regions = regions
         self.samples = samples
         self.preprocessing = preprocessing
         self.batches = batches
@@ -94,11 +102,19 @@ class PixelBatches(Dataset[Batch]):
         sample = self.samples[index]
         label = sample.label if sample.label is None or self.classes is None else self.classes[sample.label]
         try:
-            return Item(index, sample.id, checked(self.preprocessing(sample.read())), label=label)
+            picture = sample.read()
+            pixels = checked(self.preprocessing(picture))
         except UnreadableImageError as error:
             return Item(index, sample.id, None, str(error), label)
         except Exception as error:  # a user's preprocessing may raise anything; it costs this image alone
             return Item(index, sample.id, None, f"preprocessing failed: {describe(error)}", label)
+        if self.regions is None:
+            return Item(index, sample.id, pixels, label=label)
+        try:
+            labels = self.regions.labels(sample.id, picture, pixels, self.preprocessing)
+        except Exception as error:  # costs this image alone
+            return Item(index, sample.id, None, f"no regions: {describe(error)}", label)
+        return Item(index, sample.id, pixels, label=label, regions=labels)
 
 
 def checked(pixels: Any) -> Tensor:
@@ -154,9 +170,12 @@ def collate(items: Iterable[Item]) -> Batch:
         if item.pixels is None:
             unreadable.append(item)
         else:
-            shapes.setdefault(tuple(item.pixels.shape), []).append(item)
+            shape = *item.pixels.shape, *(() if item.regions is None else item.regions.shape)
+            shapes.setdefault(shape, []).append(item)
     groups = []
     for same in shapes.values():
         pixels = stack([item.pixels for item in same if item.pixels is not None])
-        groups.append(Group([i.number for i in same], [i.id for i in same], [i.label for i in same], pixels))
+        labels = [item.regions for item in same if item.regions is not None]
+        regions = stack(labels) if labels else None
+        groups.append(Group([i.number for i in same], [i.id for i in same], [i.label for i in same], pixels, regions))
     return Batch(groups, unreadable)

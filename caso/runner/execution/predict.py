@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
 from caso.runner.data import Samples, find_samples
+from caso.runner.data.regions import make_regions
 from caso.runner.execution.environment import keep_freed_memory
 from caso.runner.execution.lightning_module import ExplainModule
 from caso.runner.execution.loading import Batch, PixelBatches, ReadAhead
@@ -91,6 +92,7 @@ def explain_share(share: Share, tick: Callable[[], None] = lambda: None) -> None
         keep_freed_memory()
     classifier, target = load_network(share.source, cfg)
     classes = align_labels(share.samples.label_names, classifier.class_names) if share.samples.labels else None
+    regions = make_regions(cfg.regions)
     sink = ResultWriter(share.directory, share.manifest, cfg.pictures)
     module = ExplainModule(
         classifier.network,
@@ -105,7 +107,7 @@ def explain_share(share: Share, tick: Callable[[], None] = lambda: None) -> None
 
     def batches(chosen: Sequence[int]) -> PixelBatches:
         indices = [share.manifest.images(batch) for batch in chosen]
-        return PixelBatches(share.samples, classifier.preprocessing, indices, classes)
+        return PixelBatches(share.samples, classifier.preprocessing, indices, classes, regions)
 
     try:
         _survive_readers(share, sink, lambda chosen: _predict(share, module, batches(chosen), tick))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 import caso
 from caso.postprocess import magnitude, times_input
 from caso.runner.cli.validation import resolve_solver
+from caso.runner.data.regions import make_regions
 
 OWN = ("auto", "cafo", "caso")
 """The explainers that are the project's own; ``auto`` is the one that ``order`` names."""
@@ -22,6 +23,7 @@ def make_explainer(cfg: Any, network: nn.Module, images_ahead: int) -> Any:
         network: From pixels to logits, on its device and in its dtype.
         images_ahead: How many images will be explained: whether preparing for many pays.
     """
+    regions = make_regions(cfg.regions)
     options: dict[str, Any] = {
         "lambda1": cfg.lambda1,
         "lambda2": cfg.lambda2,
@@ -34,13 +36,16 @@ def make_explainer(cfg: Any, network: nn.Module, images_ahead: int) -> Any:
         "tol": cfg.tol,
         "batch_size": None if cfg.batch_size == "auto" else cfg.batch_size,
         "images_ahead": images_ahead,
+        "regions": None if regions is None else regions.find,
     }
     if cfg.order.name == "first":
         return caso.CAFO(network, **options)
     return caso.CASO(network, **options, curvature=cfg.curvature)
 
 
-def explain(explainer: Any, cfg: Any, pixels: Tensor, target: int | list[int] | None) -> list[Any]:
+def explain(
+    explainer: Any, cfg: Any, pixels: Tensor, target: int | list[int] | None, regions: Tensor | None = None
+) -> list[Any]:
     """Explain a batch as the group ``regularization`` asks.
 
     Args:
@@ -48,6 +53,7 @@ def explain(explainer: Any, cfg: Any, pixels: Tensor, target: int | list[int] | 
         cfg: The whole configuration.
         pixels: ``[B, C, H, W]`` in [0, 1].
         target: A class index for all images, one for each, or None for the predicted classes.
+        regions: Labels ``[B, H, W]`` or ``[B, C, H, W]``, or None for single entries.
 
     Returns:
         One ``Explanation`` of the batch for each setting: one, or as many as the path has values.
@@ -55,10 +61,12 @@ def explain(explainer: Any, cfg: Any, pixels: Tensor, target: int | list[int] | 
     if cfg.regularization.name == "path":
         values = cfg.regularization.lambda1s
         lambda1s = None if values is None else [float(value) for value in values]
-        return list(explainer.path(pixels, lambda1s=lambda1s, n=cfg.regularization.n, target=target).explanations)
+        path = explainer.path(pixels, lambda1s=lambda1s, n=cfg.regularization.n, target=target, regions=regions)
+        return list(path.explanations)
     if cfg.regularization.name == "auto":
-        return [explainer.auto(pixels, sparsity=cfg.regularization.get("sparsity", cfg.sparsity), target=target)]
-    return [explainer.explain(pixels, target=target)]
+        sparsity, keep = cfg.regularization.get("sparsity", cfg.sparsity), cfg.regions.get("keep")
+        return [explainer.auto(pixels, sparsity=sparsity, target=target, keep=keep, regions=regions)]
+    return [explainer.explain(pixels, target=target, regions=regions)]
 
 
 def finish_maps(cfg: Any, maps: Tensor, pixels: Tensor) -> Tensor:

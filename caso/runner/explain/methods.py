@@ -45,8 +45,10 @@ class Method(Protocol):
     def prepare(self, pixels: Tensor) -> None:
         """Do now what the first batch of a kind would wait for."""
 
-    def explain(self, pixels: Tensor, target: int | list[int] | None, ids: Sequence[str]) -> list[Explained]:
-        """Explain images ``[B, C, H, W]``: one result for each setting."""
+    def explain(
+        self, pixels: Tensor, target: int | list[int] | None, ids: Sequence[str], regions: Tensor | None = None
+    ) -> list[Explained]:
+        """Explain images ``[B, C, H, W]``, which may have labels of regions: one result for each setting."""
 
     def again(self, network: Any = None) -> Callable[[Tensor, Tensor], Tensor]:
         """The same method as a function of images and classes ``[B]``, of this or of another network."""
@@ -101,10 +103,12 @@ class _Own:
     def prepare(self, pixels: Tensor) -> None:
         self._explainer.prepare(pixels)
 
-    def explain(self, pixels: Tensor, target: int | list[int] | None, ids: Sequence[str]) -> list[Explained]:
+    def explain(
+        self, pixels: Tensor, target: int | list[int] | None, ids: Sequence[str], regions: Tensor | None = None
+    ) -> list[Explained]:
         copies = self._cfg.n_samples if self._cfg.smooth else 1
         results = []
-        for one in explain(self._explainer, self._cfg, pixels, target):
+        for one in explain(self._explainer, self._cfg, pixels, target, regions):
             rows = [figures(one, index) for index in range(len(pixels))]
             rows = [row | {"gradients": float(copies * (1 + row["hvps"]))} for row in rows]
             maps = finish_maps(self._cfg, one.maps.detach(), pixels)
@@ -161,7 +165,9 @@ class _Baseline(_Other):
         except ValueError as error:
             raise ConfigError("explainer", cfg.explainer.name, str(error)) from error
 
-    def explain(self, pixels: Tensor, target: int | list[int] | None, ids: Sequence[str]) -> list[Explained]:
+    def explain(
+        self, pixels: Tensor, target: int | list[int] | None, ids: Sequence[str], regions: Tensor | None = None
+    ) -> list[Explained]:
         explained = self._explained(
             pixels, target, lambda targets: self._baseline.attribute(pixels, targets), self._baseline.gradients
         )
@@ -188,7 +194,9 @@ class _Stored(_Other):
 
             self._run = load_run(self._folder)
 
-    def explain(self, pixels: Tensor, target: int | list[int] | None, ids: Sequence[str]) -> list[Explained]:
+    def explain(
+        self, pixels: Tensor, target: int | list[int] | None, ids: Sequence[str], regions: Tensor | None = None
+    ) -> list[Explained]:
         maps = torch.stack([self._read(name, image) for name, image in zip(ids, pixels, strict=True)])
         return self._explained(pixels, target, lambda targets: maps, float("nan"))
 

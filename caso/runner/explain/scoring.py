@@ -44,10 +44,15 @@ def make_metrics(cfg: Any) -> list[Metric]:
             raise ConfigError(f"metrics.{name}", parameters, f"a value has a wrong type ({error})") from error
         except ValueError as error:
             raise ConfigError(f"metrics.{name}", parameters, str(error)) from error
-        if metric.needs and cfg.regularization.name != "fixed":
+        explains_again = set(metric.needs) & {"explain", "explain_with"}
+        if explains_again and cfg.regularization.name != "fixed":
             raise ConfigError("metrics", name, "explains again, which needs regularization=fixed")
-        if metric.needs and cfg.explainer.name == "stored":
+        if explains_again and cfg.explainer.name == "stored":
             raise ConfigError("metrics", name, "explains again, which explainer=stored cannot")
+        if explains_again and cfg.regions.name == "masks":
+            raise ConfigError("metrics", name, "explains altered images again, of which regions=masks knows no masks")
+        if "regions" in metric.needs and cfg.regions.name in ("none", "channels"):
+            raise ConfigError("metrics", name, "needs regions of pixels, as regions=slic")
         metrics.append(metric)
     return metrics
 
@@ -73,10 +78,11 @@ class Scorer:
         """What each metric is, with where its curve was taken; for the run's directory."""
         return {one.name: one.definition | {"axes": one.axes, "x": self._x.get(one.name)} for one in self._metrics}
 
-    def score(self, pixels: Tensor, results: Sequence[Explained]) -> None:
+    def score(self, pixels: Tensor, results: Sequence[Explained], regions: Tensor | None = None) -> None:
         """Put the scores of each map into its row, under ``scores`` and ``curves``.
 
-        A metric that fails leaves its scores missing, which is logged once: it must not cost a map.
+        With regions, labels ``[B, H, W]``, pixels are ranked region by region. A metric that fails leaves its scores
+        missing, which is logged once: it must not cost a map.
         """
         if not self._metrics:
             return
@@ -84,11 +90,11 @@ class Scorer:
         with torch.no_grad():
             for result in results:
                 targets = torch.tensor([row["target"] for row in result.rows], device=pixels.device)
-                needed = any(metric.needs for metric in self._metrics)
+                needed = any({"explain", "explain_with"} & set(metric.needs) for metric in self._metrics)
                 explain = self._method.again() if needed else None
                 others = self._method.again if needed else None
                 if case is None:
-                    case = Case(self._network, pixels, result.maps, targets, explain, others, self._chunks)
+                    case = Case(self._network, pixels, result.maps, targets, explain, others, regions, self._chunks)
                 else:
                     case = case.with_maps(result.maps, explain, others)
                 for metric in self._metrics:

@@ -18,6 +18,27 @@ _WORTH_IT = 1 / 8
 """The fraction of zeros from which leaving them out pays: a bit an entry must be kept, of 32."""
 
 
+def encode_labels(labels: NDArray[Any]) -> bytes:
+    """Turn labels of regions into bytes, compressed."""
+    buffer, content = io.BytesIO(), io.BytesIO()
+    npy.write_array(content, np.ascontiguousarray(labels, np.int32), allow_pickle=False)
+    npy.write_array(buffer, np.frombuffer(zlib.compress(content.getvalue(), 1), np.uint8), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def decode_labels(content: bytes) -> NDArray[Any]:
+    """Turn the bytes of :func:`encode_labels` into labels again.
+
+    Raises:
+        ValueError: If the bytes are damaged.
+    """
+    compressed = npy.read_array(io.BytesIO(content), allow_pickle=False)
+    try:
+        return npy.read_array(io.BytesIO(zlib.decompress(compressed.tobytes())), allow_pickle=False)
+    except zlib.error as error:
+        raise ValueError(f"damaged labels ({error})") from error
+
+
 def encode(attribution: NDArray[Any]) -> bytes:
     """Turn a map ``[C, H, W]`` into bytes."""
     content = np.ascontiguousarray(attribution)

@@ -8,20 +8,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from caso.runner.results.regions import RegionRow, Regions
 from caso.viz import Panel, contact_sheet, draw
+from caso.viz_regions import RegionOverlay
 
 CONTACT_SHEET = "contact_sheet.png"
+_AXES = 2  # of an image of labels
 _MOST_MAPS = 6  # of a path, in one strip
 _MOST_PICTURES = 48  # on a contact sheet
 
 
-def panel(rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor) -> Panel | None:
+def panel(
+    rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor, regions: Regions | None = None
+) -> Panel | None:
     """Compose the picture of an image from its rows and maps.
 
     Args:
         rows: One for each setting.
         maps: Their maps, None where there is none.
         pixels: The image, ``[C, H, W]`` in [0, 1].
+        regions: Of the image, or None.
 
     Returns:
         The picture's content, or None where there is no map at all. Of a long path, some maps, evenly spaced in
@@ -32,24 +38,42 @@ def panel(rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: T
         return None
     if len(pairs) > _MOST_MAPS:
         pairs = _spread(pairs)
-    first = pairs[0][0]
+    first, overlay = pairs[0][0], None if regions is None else _overlay(regions)
     title = f"{first['image']}: {first['predicted_name']} {first['confidence']:.3f}"
     if first["target"] != first["predicted"]:
         title += f", explained: {first['target_name']}"
     if first["status"] == "computed":  # by a method without a solver
-        details = f"{first['explainer'].replace('_', ' ')}  sparsity {first['sparsity']:.3f}"
-        return Panel(pixels, [pairs[0][1]], [""], title, details)
+        details = f"{first['explainer'].replace('_', ' ')}  {_sparse(first, regions)}"
+        return Panel(pixels, [pairs[0][1]], [""], title, details, overlay)
     method = str(first["explainer"]).upper()
     if len(pairs) == 1:
         details = (
-            f"{method}  lambda1 {first['lambda1']:.2g}  sparsity {first['sparsity']:.3f}"
+            f"{method}  lambda1 {first['lambda1']:.2g}  {_sparse(first, regions)}"
             f"  residual {_short(first['kkt_residual'])}"
         )
-        return Panel(pixels, [pairs[0][1]], [""], title, details)
+        return Panel(pixels, [pairs[0][1]], [""], title, details, overlay)
     worst = max((row["kkt_residual"] for row in rows), default=math.nan)
     details = f"{method}  {len(rows)} values of lambda1  largest residual {_short(worst)}"
     labels = [f"lambda1 {row['lambda1']:.1e}  sparsity {row['sparsity']:.2f}" for row, _ in pairs]
-    return Panel(pixels, [m for _, m in pairs], labels, title, details)
+    return Panel(pixels, [m for _, m in pairs], labels, title, details, overlay)
+
+
+def _sparse(row: dict[str, Any], regions: Regions | None) -> str:
+    if regions is None:
+        return f"sparsity {row['sparsity']:.3f}"
+    kept = sum(RegionRow(*values).weight > 0 for values in regions.rows)
+    return f"{kept} of {len(regions.rows)} regions"
+
+
+def _overlay(regions: Regions) -> RegionOverlay | None:
+    """The regions that are in the map; None where they differ from channel to channel."""
+    labels = torch.from_numpy(regions.labels).long()
+    if labels.dim() > _AXES:
+        if not bool((labels == labels[:1]).all()):
+            return None
+        labels = labels[0]
+    present = [row for row in (RegionRow(*values) for values in regions.rows) if row.weight > 0]
+    return RegionOverlay(labels, [row.region for row in present], [row.weight for row in present])
 
 
 def _spread(pairs: list[tuple[dict[str, Any], Tensor]]) -> list[tuple[dict[str, Any], Tensor]]:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
 
-from caso.runner.results.encoding import decode, encode
+from caso.runner.results.encoding import decode, decode_labels, encode, encode_labels
 
 PARTS = "parts"
 Row = dict[str, Any]
@@ -42,7 +42,17 @@ class SegmentWriter:
         Returns:
             Its locator, for :func:`read_map`.
         """
-        content = encode(attribution)
+        return self._keep(encode(attribution))
+
+    def keep_labels(self, labels: NDArray[Any]) -> str:
+        """Write labels of regions, which count as maps do.
+
+        Returns:
+            Their locator, for :func:`read_labels`.
+        """
+        return self._keep(encode_labels(labels))
+
+    def _keep(self, content: bytes) -> str:
         locator = f"{PARTS}/{self.name}.maps:{self._maps.tell()}:{len(content)}"
         self._maps.write(content)
         return locator
@@ -116,7 +126,21 @@ def read_map(directory: Path, locator: str) -> NDArray[Any]:
         directory: The run's.
         locator: What :meth:`SegmentWriter.keep` returned, as it is in the column ``map``.
     """
+    return decode(_read(directory, locator))
+
+
+def read_labels(directory: Path, locator: str) -> NDArray[Any]:
+    """Read the labels of one image's regions.
+
+    Args:
+        directory: The run's.
+        locator: What :meth:`SegmentWriter.keep_labels` returned.
+    """
+    return decode_labels(_read(directory, locator))
+
+
+def _read(directory: Path, locator: str) -> bytes:
     name, offset, length = locator.rsplit(":", 2)
     with (directory / PARTS / Path(name).name).open("rb") as file:
         file.seek(int(offset))
-        return decode(file.read(int(length)))
+        return file.read(int(length))

@@ -4,6 +4,7 @@ Layout::
 
     parts/               rows and maps as they were written, two files a process, see `caso.runner.results.segments`
     results.csv          a row per image and setting, see COLUMNS; written when the run ends
+    regions.csv          with regions, a row per image and region, by rank
     pictures/000000.png  the photograph beside its map (named by the image's index in the data set)
     contact_sheet.png    small pictures of the first images
     summary.json         how the run ended, and its figures in short
@@ -25,9 +26,11 @@ from numpy.typing import NDArray
 
 from caso.runner.results.manifest import CONFIG, whole
 from caso.runner.results.record import COLUMNS, typed
-from caso.runner.results.segments import PARTS, Follower, read_map
+from caso.runner.results.regions import COLUMNS as REGION_COLUMNS
+from caso.runner.results.segments import PARTS, Follower, read_labels, read_map
 
 RESULTS = "results.csv"
+REGIONS = "regions.csv"
 CLASSES = "classes.csv"
 SUMMARY = "summary.json"
 DEFINITIONS = "metrics.json"
@@ -117,6 +120,27 @@ class Run:
         return x, np.asarray(values, dtype=float).reshape(-1, len(x))
 
     @property
+    def regions(self) -> pd.DataFrame:
+        """A row for each region of each image, by rank; the columns are :class:`RegionRow`'s. Empty without regions."""
+        rows = [
+            {"image": row["image"], **dict(zip(REGION_COLUMNS, region, strict=True))}
+            for row in _read_rows(self.directory)
+            for region in row.get("regions", ())
+        ]
+        return pd.DataFrame(rows, columns=["image", *REGION_COLUMNS])
+
+    def labels(self, image: str) -> NDArray[Any]:
+        """The region of each pixel of an image, ``[H, W]``, or of each entry, ``[C, H, W]``; -1 for none.
+
+        Raises:
+            KeyError: If the run has no regions of this image.
+        """
+        for row in _read_rows(self.directory):
+            if row["image"] == image and "labels" in row:
+                return read_labels(self.directory, row["labels"])
+        raise KeyError(image)
+
+    @property
     def summary(self) -> dict[str, Any]:
         """How the run ended; empty where it was interrupted."""
         path = self.directory / SUMMARY
@@ -159,7 +183,7 @@ def _read_table(directory: Path) -> pd.DataFrame:
 def write_table(run: Run) -> None:
     """Write the table, and that by class where there are labels, for people and other programs."""
     # File names that are no valid text must survive the way to the table.
-    for name, table in ((RESULTS, run.table), (CLASSES, run.classes)):
+    for name, table in ((RESULTS, run.table), (CLASSES, run.classes), (REGIONS, run.regions)):
         if len(table):
             with whole(run.directory / name) as path:
                 table.to_csv(path, index=False, encoding="utf-8", errors="surrogateescape")

@@ -11,12 +11,13 @@ from torch import Tensor
 from caso.runner.cli.messages import describe, printable
 from caso.runner.results.manifest import Manifest, write_json
 from caso.runner.results.pictures import panel, write_picture
+from caso.runner.results.regions import Regions
 from caso.runner.results.segments import SegmentWriter
 from caso.runner.results.store import DEFINITIONS
 
 log = logging.getLogger(__name__)
 
-_Image = tuple[list[dict[str, Any]], list[NDArray[Any] | None], Tensor | None]
+_Image = tuple[list[dict[str, Any]], list[NDArray[Any] | None], Tensor | None, Regions | None]
 
 
 class ResultWriter:
@@ -42,11 +43,16 @@ class ResultWriter:
         self._first = True
 
     def take(
-        self, index: int, rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor | None
+        self,
+        index: int,
+        rows: list[dict[str, Any]],
+        maps: list[NDArray[Any] | None],
+        pixels: Tensor | None,
+        regions: Regions | None = None,
     ) -> None:
-        """Take an image's rows, one for each setting, with their maps."""
+        """Take an image's rows, one for each setting, with their maps and its regions."""
         drawn = pixels is not None and index < self._pictures
-        self._images[index] = rows, maps, pixels.cpu() if drawn and pixels is not None else None
+        self._images[index] = rows, maps, pixels.cpu() if drawn and pixels is not None else None, regions
 
     def finish(self, definitions: dict[str, Any]) -> None:
         """Write the batch whose images have come; `definitions` says what their scores are."""
@@ -76,20 +82,28 @@ class ResultWriter:
 
     def _write(self, images: dict[int, _Image]) -> None:
         kept = []
-        for index, (rows, maps, pixels) in sorted(images.items()):
-            picture = self._draw(index, rows, maps, pixels)
+        for index, (rows, maps, pixels, regions) in sorted(images.items()):
+            picture = self._draw(index, rows, maps, pixels, regions)
+            if regions is not None:  # with the first of its settings
+                locator = self.writer.keep_labels(regions.labels)
+                rows[0] |= {"regions": regions.rows, "labels": locator}
             for row, attribution in zip(rows, maps, strict=True):
                 where = "" if attribution is None else self.writer.keep(attribution)
                 kept.append(row | {"map": where, "picture": picture})
         self.writer.commit(min(images) // self._manifest.batch_size, kept)
 
     def _draw(
-        self, index: int, rows: list[dict[str, Any]], maps: list[NDArray[Any] | None], pixels: Tensor | None
+        self,
+        index: int,
+        rows: list[dict[str, Any]],
+        maps: list[NDArray[Any] | None],
+        pixels: Tensor | None,
+        regions: Regions | None,
     ) -> str:
         """Draw an image's picture; one that fails must not cost a map."""
         name = f"pictures/{index:06d}.png"
         try:
-            content = None if pixels is None else panel(rows, maps, pixels)
+            content = None if pixels is None else panel(rows, maps, pixels, regions)
             if content is None:
                 return ""
             (self._directory / "pictures").mkdir(exist_ok=True)
