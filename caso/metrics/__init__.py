@@ -1,4 +1,4 @@
-"""Measures of maps: faithfulness, robustness, complexity, sanity; and of the loss's curvature where the maps were made.
+"""Measures of maps: faithfulness, also by regions, robustness, complexity, sanity; and of the curvature of the loss.
 
 They are given maps and networks, never explainers.
 
@@ -38,7 +38,7 @@ METRICS: dict[str, type[Metric]] = subclasses(__name__, __path__, Metric)
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     family: tuple(name for name, metric in METRICS.items() if metric.family == family)
-    for family in ("faithfulness", "robustness", "complexity", "sanity", "curvature")
+    for family in ("faithfulness", "robustness", "complexity", "sanity", "regions", "curvature")
 }
 """The names of each family's metrics."""
 

@@ -27,7 +27,7 @@ class Irof(Metric):
     seed: int = 0
 
     name = "irof"
-    family = "faithfulness"
+    family = "regions"
     higher_is_better = True
     range = (None, 1.0)
     source = "Rieger, Hansen 2020, arXiv 2003.08747"

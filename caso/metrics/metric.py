@@ -38,13 +38,13 @@ class Metric:
 
     Class attributes:
         name: key in `caso.metrics.METRICS`.
-        family: faithfulness, robustness, complexity, sanity or curvature.
+        family: faithfulness, robustness, complexity, sanity, regions or curvature.
         higher_is_better: direction; None where neither is better.
         range: smallest and largest value; None where there is no bound.
         source: where the definition comes from.
         sentence: the definition, in a sentence.
         axes: what the curve's axes show; empty without a curve.
-        needs: what a `Case` must hold beside the maps: "explain", "explain_with".
+        needs: what a `Case` must hold beside the maps: "explain", "explain_with", "regions".
     """
 
     name: ClassVar[str]

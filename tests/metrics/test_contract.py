@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import FrozenInstanceError
 
 import pytest
@@ -12,9 +13,11 @@ from torch._subclasses import FakeTensor
 
 from caso.memory import Chunks
 from caso.metrics import FAMILIES, METRICS, Case, Metric, make_metric
+from caso.regions import patches
 from tests import networks
 from tests.conftest import ROOT
-from tests.metrics.cases import case, gradients
+from tests.metrics import cases
+from tests.metrics.cases import gradients
 
 SMALL = {"steps": 6, "samples": 3, "fractions": (0.3, 0.6), "stages": 2, "region": 2, "attacked": 9, "k": 7}
 
@@ -27,13 +30,30 @@ def small(name: str) -> Metric:
 
 def of(given: Case, rows: slice, network: nn.Module | None = None) -> Case:
     return Case(
-        network or given.network, given.images[rows], given.maps[rows], given.targets[rows], given.explain, gradients
-    )
+        network or given.network, given.images[rows], given.maps[rows], given.targets[rows], given.explain, gradients,
+        None if given.regions is None else given.regions[rows],
+    )  # fmt: skip
+
+
+_by_region = False
+"""Whether the metric under test needs regions."""
 
 
 @pytest.fixture(params=METRICS)
-def metric(request: pytest.FixtureRequest) -> Metric:
-    return small(request.param)
+def metric(request: pytest.FixtureRequest) -> Iterator[Metric]:
+    global _by_region
+    found = small(request.param)
+    _by_region = "regions" in found.needs
+    yield found
+    _by_region = False
+
+
+def case(*shape: int, seed: int = 0) -> Case:
+    """A case, with 2 x 2 patches as regions where the metric under test needs some."""
+    made = cases.case(*shape, seed=seed)
+    if _by_region:
+        made.regions = patches(2)(made.images).expand(shape[0], *shape[2:])
+    return made
 
 
 def test_every_metric_has_one_family() -> None:
@@ -154,6 +174,9 @@ def test_passes_are_what_is_said(metric: Metric) -> None:
         metric.score(of(given, slice(0, 2), counting))
         assert counting.seen - first == 2 * (metric.passes + 3 * metric.name.startswith("restricted"))  # of four copies
         return
+    if metric.needs == ("regions",):
+        assert counting.seen == 2 * (1 + 9)  # patches
+        return
     # The pass over the untouched image is not needed where the explained class is followed and nothing compared.
     spared = metric.name == "pixel_flipping"
     assert counting.seen == 2 * (metric.passes - spared)
@@ -166,7 +189,9 @@ def test_explanations_are_what_is_said(metric: Metric) -> None:
         calls.append(len(images))
         return given.maps
 
-    counted = Case(given.network, given.images, given.maps, given.targets, explain, lambda network: explain)
+    counted = Case(
+        given.network, given.images, given.maps, given.targets, explain, lambda network: explain, given.regions
+    )
     metric.score(counted)
     assert sum(calls) == 2 * metric.explanations
 
@@ -184,8 +209,9 @@ def test_images_of_inference_mode_are_fine(metric: Metric) -> None:
     given = case(2, 3, 6, 5)
     with torch.inference_mode():
         inferred = Case(
-            given.network, given.images.clone(), given.maps.clone(), given.targets.clone(), given.explain, gradients
-        )
+            given.network, given.images.clone(), given.maps.clone(), given.targets.clone(), given.explain, gradients,
+            given.regions,
+        )  # fmt: skip
         if metric.needs:
             inferred.explain = lambda images, targets: _outside(given.explain, images, targets)
             inferred.explain_with = lambda network: (
@@ -269,7 +295,13 @@ def test_the_page_states_what_the_metrics_state() -> None:
             metric = METRICS[name.strip("` ")]
             assert better == {True: "higher", False: "lower", None: "neither"}[metric.higher_is_better]
             low, high = metric.range
-            assert range_ == (f"{low:.0f} upwards" if high is None else f"{low:.0f} to {high:.0f}")
+            assert range_ == (
+                f"{low:.0f} upwards"
+                if high is None
+                else f"up to {high:.0f}"
+                if low is None
+                else f"{low:.0f} to {high:.0f}"
+            )
             cited = re.search(r"arxiv\.org/abs/([\d.]+)", source)
             assert cited is None or cited[1] in metric.source
 

@@ -23,6 +23,8 @@ CHOICES = sorted(path.relative_to(CONF) for path in CONF.glob("*/*.yaml"))
 # Keys that the choice leaves to the user, or that only fit together with another.
 WITH = {
     "model=python": ["model.entry=a:b"],
+    "regions=masks": [f"regions.path={CONF}"],
+    "metrics=regions": ["regions=slic"],
     "model=torchvision": ["model.name=resnet18"],
     "model=timm": ["model.name=resnet18"],
     "dataset=imagefolder": ["dataset.root=there"],
@@ -54,11 +56,13 @@ def test_every_choice_composes_and_passes_the_checks(path: Path) -> None:
 
 def test_metrics_files_name_metrics_and_parameters_that_exist() -> None:
     for path in (CONF / "metrics").glob("*.yaml"):
-        cfg = composed(f"metrics={path.stem}")
+        cfg = composed(f"metrics={path.stem}", "regions=slic")
         metrics = make_metrics(cfg)
         # What the curvature costs is asked for by name, or with its own family.
-        every = sorted(set(METRICS) - set(FAMILIES["curvature"]))
+        every = sorted(set(METRICS) - set(FAMILIES["curvature"]) - set(FAMILIES["regions"]))
         wanted = FAMILIES.get(path.stem, every if path.stem == "all" else ())
+        if path.stem == "regions":  # with those of faithfulness that can go region by region
+            wanted = (*wanted, "insertion", "deletion", "road_morf")
         names = ["leading_cosine", "leading_share"] if path.stem == "curvature" else sorted(wanted)
         assert sorted(metric.name for metric in metrics) == names
         assert set(map(str, cfg.metrics)) <= {"names", *wanted}
