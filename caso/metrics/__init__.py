@@ -1,4 +1,4 @@
-"""Measures of maps: faithfulness, also by regions, robustness, complexity, sanity; and of the curvature of the loss.
+"""Measures of maps: faithfulness, also by regions, robustness, complexity, sanity; and of the loss itself.
 
 They are given maps and networks, never explainers.
 
@@ -38,7 +38,7 @@ METRICS: dict[str, type[Metric]] = subclasses(__name__, __path__, Metric)
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     family: tuple(name for name, metric in METRICS.items() if metric.family == family)
-    for family in ("faithfulness", "robustness", "complexity", "sanity", "regions", "curvature")
+    for family in ("faithfulness", "robustness", "complexity", "sanity", "regions", "reach", "curvature")
 }
 """The names of each family's metrics."""
 

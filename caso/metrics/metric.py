@@ -38,7 +38,7 @@ class Metric:
 
     Class attributes:
         name: key in `caso.metrics.METRICS`.
-        family: faithfulness, robustness, complexity, sanity, regions or curvature.
+        family: faithfulness, robustness, complexity, sanity, regions, reach or curvature.
         higher_is_better: direction; None where neither is better.
         range: smallest and largest value; None where there is no bound.
         source: where the definition comes from.

@@ -166,7 +166,7 @@ class Counting(nn.Module):
 
 def test_passes_are_what_is_said(metric: Metric) -> None:
     given = case(2, 3, 6, 5)
-    curvature = metric.family == "curvature"
+    curvature = metric.family in ("curvature", "reach")
     counting = Counting(given.network, copies=curvature)  # type: ignore[arg-type]
     metric.score(of(given, slice(0, 2), counting))
     if curvature:

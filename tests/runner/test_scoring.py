@@ -56,7 +56,9 @@ def test_cafo_and_caso_choose_the_order(cli: Cli) -> None:
 
 def test_scores_are_the_librarys_and_their_definitions_are_kept(cli: Cli) -> None:
     run = done(cli, "order=second", "metrics=all", "metrics.insertion.steps=9")
-    assert set(run.metrics) == set(METRICS) - set(FAMILIES["curvature"]) - set(FAMILIES["regions"])
+    assert set(run.metrics) == set(METRICS) - {
+        name for family in ("curvature", "regions", "reach") for name in FAMILIES[family]
+    }
     assert set(run.metrics) <= set(run.table.columns)
     assert run.metrics["insertion"]["parameters"]["steps"] == 9
     assert run.metrics["deletion"]["higher_is_better"] is False
