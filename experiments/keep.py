@@ -7,7 +7,8 @@ from typing import Any
 
 from PIL import Image
 
-from experiments.experiment import ROOT
+from caso.runner.results.manifest import write_json
+from experiments.experiment import ROOT, find_experiments
 from experiments.formats import markdown
 from experiments.report import RESULTS, WORDS, read_results
 
@@ -23,13 +24,21 @@ _WIDEST = 1100
 def keep(output: Path) -> None:
     """Copy a report's tables, small figures and numbers to :data:`KEPT`, and renew what pages quote.
 
+    What is kept of experiments that the report does not have stays.
+
     Args:
         output: The report's directory.
     """
-    shutil.rmtree(KEPT, ignore_errors=True)
-    (KEPT / "tables").mkdir(parents=True)
-    (KEPT / "figures").mkdir()
-    shutil.copy(output / RESULTS, KEPT / RESULTS)
+    for folder in ("tables", "figures"):
+        (KEPT / folder).mkdir(parents=True, exist_ok=True)
+    new = read_results(output / RESULTS)
+    old = read_results(KEPT / RESULTS)["experiments"] if (KEPT / RESULTS).is_file() else {}
+    for name in new["experiments"]:
+        for path in KEPT.glob(f"*/{name}_*"):
+            path.unlink()
+    joined = old | new["experiments"]
+    names = [one.name for one in find_experiments() if one.name in joined]
+    write_json(KEPT / RESULTS, new | {"experiments": {name: joined[name] for name in names}})
     for path in sorted((output / "tables").glob("*.csv")) + sorted((output / "tables").glob("*.md")):
         shutil.copy(path, KEPT / "tables" / path.name)
     for path in sorted((output / "figures").glob("*.png")):

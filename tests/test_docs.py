@@ -98,7 +98,7 @@ def test_the_first_commands_are_targets() -> None:
         used = re.findall(r"^    make (\w+)|`make (\w+)`", page.read_text(), flags=re.MULTILINE)
         for target in (first or second for first, second in used):
             assert target in targets
-    assert "run.py order=second lambda1=1e-4" in (ROOT / "Makefile").read_text()
+    assert "run.py order=second regions=slic regularization=auto regions.keep=10" in (ROOT / "Makefile").read_text()
 
 
 @pytest.mark.parametrize("command", commands())
