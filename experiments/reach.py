@@ -12,6 +12,7 @@ from experiments.experiment import Experiment, Picture, Result, Table, judge
 from experiments.sweep import Job, Sweep
 
 _UNSURE = 0.2
+_SMOOTH = "models.smooth"
 _DIRECTIONS = {"map": "along the map", "blur": "towards a blurred image", "regions": "one region towards it"}
 
 
@@ -20,7 +21,7 @@ def _settings(job: Job) -> dict[str, Any]:
     direction = str(metric["direction"])
     explainer = "caso" if job["order.name"] == "second" else "cafo"
     return {
-        "network": str(job["model.entry"]).partition(":")[2],
+        "network": "smooth" if _SMOOTH in str(job["model.entry"]) else str(job["model.name"]),
         "direction": f"{direction} ({explainer})" if direction == "map" else direction,
         "copies": int(metric["samples"]),
     }
@@ -37,10 +38,10 @@ def read(sweep: Sweep) -> Result:
         seen.add(key)
         rows.append(settings | _radii(job.table))
     table = pd.DataFrame(rows)
-    plain = [job for job in sweep.jobs if _settings(job)["network"] == "relu6" and _settings(job)["copies"] == 0]
+    plain = [job for job in sweep.jobs if _settings(job)["network"] != "smooth" and _settings(job)["copies"] == 0]
     blur = next(job for job in plain if _settings(job)["direction"] == "blur")
     unsure, sure = _gain(blur.table, below=True), _gain(blur.table, below=False)
-    own = table[(table["network"] == "relu6") & (table["copies"] == 0) & table["direction"].str.startswith("map")]
+    own = table[(table["network"] != "smooth") & (table["copies"] == 0) & table["direction"].str.startswith("map")]
     verdict = judge(
         [
             (None if np.isnan(unsure) else unsure > 1,

@@ -162,7 +162,7 @@ def test_the_python_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
     writer.commit(0, [row])
     writer.close()
     network = networks.small(classes=4)
-    names = {"model": network, "x": networks.images(2, 3, 6, 5)}
+    names = {"model": network, "x": networks.images(2, 3, 6, 5), "labels": torch.arange(30).view(6, 5) // 3}
     for block in blocks:
         exec(block, names)
     assert names["maps"].shape == names["x"].shape
