@@ -59,6 +59,11 @@ class _Radius(Metric):
     axes = ("fraction of the way", "relative error of the prediction")
 
     @property
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Regions, with direction=regions."""
+        return ("regions",) if self.direction == "regions" else ()
+
+    @property
     def passes(self) -> int:
         """One a step, one for the image, and the expansion's; with direction=regions the steps for each region."""
         return self.steps + 2 + (1 + self.second_order) * self.samples + (self.second_order and not self.samples)
@@ -69,8 +74,6 @@ class _Radius(Metric):
         return (1 + 2 * self.second_order) * max(1, self.samples)
 
     def _score(self, case: Case) -> Score:
-        if self.direction == "regions" and case.regions is None:
-            raise ValueError("direction='regions': needs regions, as regions=slic")
         ways = list(self._ways(case))
         slopes, curvatures = self._expansion(case, ways)
         fractions = torch.logspace(-5, 0, self.steps, dtype=torch.float64, device=case.images.device)

@@ -65,7 +65,7 @@ def test_a_map_of_zeros_has_the_radius_zero_and_regions_must_be_there() -> None:
     case = given()
     case.maps[0] = 0
     assert (make_metric("valid_radius").score(case).values > 0).tolist() == [False, True]
-    with pytest.raises(ValueError, match="needs regions, as regions=slic"):
+    with pytest.raises(ValueError, match="needs the case's regions"):
         make_metric("valid_radius", direction="regions").score(case)
 
 

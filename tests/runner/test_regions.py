@@ -121,6 +121,11 @@ def test_regions_serve_other_methods_and_channels(tmp_path: Path) -> None:
         (["regions=patches", "regions.side=a"], "regions.side"),
         (["regions=masks"], "regions.path=???: must be given"),
         (["regions=masks", "regions.path=nowhere"], "regions.path=nowhere: no such file or folder"),
+        (["regions=masks", "regions.path=.", "regions.names=5"], "regions.names=5: must be names by label"),
+        (
+            ["metrics=reach", "metrics.valid_radius.direction=regions"],
+            "metrics=valid_radius: needs regions of pixels, as regions=slic",
+        ),
         (["metrics.names=[irof]"], "metrics=irof: needs regions of pixels, as regions=slic"),
         (
             ["regions=slic", "regularization=auto", "regions.keep=5", "sparsity=0.5"],

@@ -100,7 +100,8 @@ def _masks(options: Any) -> "_Masks":
         raise ConfigError("regions.path", options.path, "no such file or folder")
     if path.is_file() and path.suffix.lower() not in _FILES:
         raise ConfigError("regions.path", options.path, f"must be a folder, or one of {', '.join(_FILES)}")
-    names: Any = {} if options.names is None else OmegaConf.to_container(options.names)
+    names: Any = {} if options.names is None else options.names
+    names = OmegaConf.to_container(names) if OmegaConf.is_config(names) else names
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, dict):
