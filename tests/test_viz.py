@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFont
 
 from caso.viz import Panel, contact_sheet, draw, heat, heat_image, pixels_image
+from caso.viz_regions import RegionOverlay, colours, draw_regions, scale_bar
 
 
 def test_heat_is_the_papers_rendering() -> None:
@@ -74,3 +75,41 @@ def test_a_contact_sheet_of_unequal_pictures(tmp_path) -> None:
     assert contact_sheet(paths[:1], "and more").height > 200
     Image.new("RGB", (5000, 100)).save(paths[0])
     assert contact_sheet(paths).width <= 1600
+
+
+def overlay() -> RegionOverlay:
+    labels = torch.zeros(8, 8, dtype=torch.long)
+    labels[:4, 4:], labels[4:, :4], labels[4:, 4:] = 1, 2, -1
+    return RegionOverlay(labels, [1, 0], [2.0, 0.5])
+
+
+def test_regions_are_coloured_by_weight_outlined_and_the_rest_is_dimmed() -> None:
+    photograph = Image.new("RGB", (224, 224), (100, 150, 200))
+    drawn = draw_regions(photograph, overlay(), ImageFont.load_default(13))
+    assert drawn.size == photograph.size
+    at = {
+        name: drawn.getpixel(place)
+        for name, place in {"0": (20, 20), "1": (200, 20), "2": (20, 200), "none": (200, 200)}.items()
+    }
+    assert at["2"] == at["none"] == (45, 45, 45)  # grey, at three tenths of its brightness
+    assert sum(at["1"]) > sum(at["0"]) > sum(at["2"])
+    assert at["1"][0] > at["1"][2]  # the heaviest is yellow, a light one bluish
+    assert at["0"][2] > at["0"][0]
+    assert drawn.getpixel((60, 111)) == (255, 255, 255)  # the border of region 0, from within
+    assert drawn.getpixel((60, 112)) != (255, 255, 255)
+
+
+def test_the_scale_rises_in_brightness() -> None:
+    grey = torch.stack([colours(torch.tensor(x / 20)) for x in range(21)]).mean(1)
+    assert (grey.diff() > 0).all()
+    assert scale_bar(24, 13).size == (24, 13)
+
+
+def test_a_panel_with_regions_has_one_tile_more() -> None:
+    pixels, maps = torch.rand(3, 8, 8), [torch.randn(3, 8, 8)]
+    plain = draw(Panel(pixels, maps, [""], "title", "details"))
+    more = draw(Panel(pixels, maps, [""], "title", "details", overlay()))
+    assert more.width > plain.width + 200
+    assert overlay().caption == "weight, 0 to 2.0e+00"
+    empty = RegionOverlay(torch.zeros(8, 8, dtype=torch.long), [], [])
+    assert draw(Panel(pixels, maps, [""], "title", "details", empty)).size == more.size
