@@ -13,7 +13,7 @@ from experiments.formats import markdown
 from experiments.report import RESULTS, WORDS, read_results
 
 KEPT = ROOT / "experiments" / "results"
-PAGES = (ROOT / "docs" / "experiments.md", ROOT / "README.md")
+PAGES = (ROOT / "docs" / "experiments.md", ROOT / "docs" / "regions.md", ROOT / "README.md")
 _BLOCK = re.compile(r"(<!-- results: ([\w. ]+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
 _LARGEST = 200_000
 """Bytes of a figure that is kept as it is; of a larger one, a smaller picture is."""
