@@ -84,10 +84,13 @@ class Chunks:
         start = 0
         while start < count:
             asked = min(self.size or count, count - start)
-            first = start
-            result, size = halve_until_it_fits(lambda size, first=first: work(slice(first, first + size)), asked)  # type: ignore[misc]
+
+            def attempt(size: int, first: int = start, asked: int = asked) -> _T:
+                if size < asked:  # before the work, which may look at it
+                    self.size = size
+                return work(slice(first, first + size))
+
+            result, size = halve_until_it_fits(attempt, asked)
             results.append(result)
             start += size
-            if size < asked:
-                self.size = size
         return results
