@@ -10,6 +10,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from caso.runner.results.loggers import LOGGERS
+
 
 @dataclass
 class PublishedModel:
@@ -207,16 +209,6 @@ class Trainer:
 
 
 @dataclass
-class Wandb:
-    """Options of Weights & Biases."""
-
-    name: str = MISSING
-    project: str = MISSING
-    entity: str | None = None
-    mode: str | None = None
-
-
-@dataclass
 class Config:
     """The root keys; the groups' own types are above."""
 
@@ -229,7 +221,7 @@ class Config:
     regularization: Any = MISSING
     solver: Any = MISSING
     trainer: Any = MISSING
-    logger: Any = MISSING
+    logger: Any = field(default_factory=dict)
     experiment: Any = None
     size: Any = MISSING
     image: Any = None
@@ -278,7 +270,6 @@ _SCHEMAS: dict[str, dict[str, type]] = {
     "regularization": {"fixed": Fixed, "path": Path, "auto": Auto},
     "solver": {"iterative": Iterative},
     "trainer": {"lightning": Trainer},
-    "logger": {"wandb": Wandb},
 }
 
 
@@ -286,6 +277,6 @@ def register() -> None:
     """Make the types known to Hydra."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
-    for group, schemas in _SCHEMAS.items():
+    for group, schemas in {**_SCHEMAS, "logger": LOGGERS}.items():
         for name, node in schemas.items():
             store.store(group=f"hydra/schema/{group}", name=name, node=node)

@@ -55,8 +55,6 @@ def check(cfg: DictConfig) -> None:
     if cfg.dataset.name == "crops":
         _number(cfg, "dataset.n", at_least=1)
         _number(cfg, "dataset.min_area", above=0, at_most=1)
-    if cfg.logger.name == "wandb" and cfg.logger.mode is not None:
-        _one_of(cfg, "logger.mode", ("online", "offline", "disabled"))
 
 
 def _check_owned(cfg: DictConfig, owner: str) -> None:
