@@ -16,7 +16,6 @@ from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
 from caso.runner.data import Samples, find_samples
-from caso.runner.data.regions import make_regions
 from caso.runner.execution.environment import keep_freed_memory
 from caso.runner.execution.lightning_module import ExplainModule
 from caso.runner.execution.loading import Batch, PixelBatches, ReadAhead
@@ -25,6 +24,7 @@ from caso.runner.explain.explainers import constant_columns
 from caso.runner.models import find_model
 from caso.runner.models.classifier import Classifier, ModelSource
 from caso.runner.models.targets import align_labels, resolve, wants_label
+from caso.runner.regions import make_regions
 from caso.runner.results.manifest import Manifest
 from caso.runner.results.segments import SegmentWriter, finished_batches
 from caso.runner.results.writer import ResultWriter
