@@ -6,7 +6,7 @@ find regions stand beside what reads them. Defaults live in ``conf/`` alone, whe
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from hydra.core.config_store import ConfigStore
@@ -17,6 +17,7 @@ from caso.runner.cli.ranges import AboveZero, AtLeastZero, Share, one_of
 from caso.runner.data import DATASETS
 from caso.runner.models import MODELS
 from caso.runner.regions import REGIONS
+from caso.runner.results.loggers import LOGGERS
 
 Lambda1s = Annotated[
     list[float] | None,
@@ -28,7 +29,6 @@ Lambda1s = Annotated[
 Several = Annotated[int, Allowed("at least 2", lambda value: value >= 2)]
 Start = Annotated[str, one_of("zero", "random")]
 Precision = Annotated[str, one_of("32-true", "64-true")]
-WandbMode = Annotated[str | None, one_of("online", "offline", "disabled")]
 Seed = Annotated[int, Allowed(f"at least 0 and at most {2**32 - 1}", lambda value: 0 <= value < 2**32)]
 Tolerance = Annotated[float, Allowed("finite, greater than 0 and less than 1", lambda value: 0 < value < 1)]
 BatchSize = Annotated[
@@ -85,16 +85,6 @@ class Trainer:
 
 
 @dataclass
-class Wandb:
-    """Options of Weights & Biases."""
-
-    name: str = MISSING
-    project: str = MISSING
-    entity: str | None = None
-    mode: WandbMode = None
-
-
-@dataclass
 class Config:
     """The root keys; the groups' own types are above."""
 
@@ -107,7 +97,7 @@ class Config:
     regularization: Any = MISSING
     solver: Any = MISSING
     trainer: Any = MISSING
-    logger: Any = MISSING
+    logger: Any = field(default_factory=dict)
     experiment: Any = None
     size: Any = MISSING
     image: Any = None
@@ -141,7 +131,6 @@ _SCHEMAS: dict[str, dict[str, type]] = {
     "regularization": {"fixed": Fixed, "path": Path, "auto": Auto},
     "solver": {"iterative": Iterative},
     "trainer": {"lightning": Trainer},
-    "logger": {"wandb": Wandb},
 }
 
 
@@ -149,6 +138,6 @@ def register() -> None:
     """Make the types known to Hydra."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
-    for group, schemas in _SCHEMAS.items():
+    for group, schemas in {**_SCHEMAS, "logger": LOGGERS}.items():
         for name, node in schemas.items():
             store.store(group=f"hydra/schema/{group}", name=name, node=node)
