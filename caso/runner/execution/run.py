@@ -32,7 +32,7 @@ from caso.runner.models.targets import align_labels, resolve, wants_label
 from caso.runner.results.comparison import SCORES, print_scores, scores, write_scores
 from caso.runner.results.loggers import Guarded
 from caso.runner.results.manifest import PLAN, Manifest, hold, make_manifest, read_manifest, write_json
-from caso.runner.results.pictures import on_sheet, write_contact_sheet
+from caso.runner.results.pictures import CONTACT_SHEET, on_sheet, write_contact_sheet
 from caso.runner.results.progress import ShowProgress
 from caso.runner.results.segments import Follower
 from caso.runner.results.store import RESULTS, SUMMARY, Run, load_run, write_table
@@ -161,8 +161,6 @@ def _lead(share: Share, world: int, start: float, *, here: bool) -> int:
             run = load_run(directory)
             scored = scores(run)
             written = _write(run, scored)
-        pictures = [name for name in dict.fromkeys(run.table["picture"]) if name]
-        write_contact_sheet(directory, [p for i, p in enumerate(pictures) if on_sheet(i)], len(pictures))
         summary = {"status": "finished", **summarize(run.table), "seconds": time.perf_counter() - start}
     finally:
         monitor.close(summary)
@@ -180,13 +178,15 @@ def _lead(share: Share, world: int, start: float, *, here: bool) -> int:
 
 
 def _write(run: Run, scored: pd.DataFrame) -> bool:
-    """Write the table, and tell whether that could be done; it can be read without."""
+    """Write table, scores and contact sheet, and tell whether that could be done; results can be read without."""
     try:
         if len(run.table):
             write_table(run)
             write_scores(scored, run.directory, SCORES)
+            pictures = [name for name in dict.fromkeys(run.table["picture"]) if name]
+            write_contact_sheet(run.directory, [p for i, p in enumerate(pictures) if on_sheet(i)], len(pictures))
     except OSError as error:
-        log.error("%s cannot be written: %s; load_run reads the results", RESULTS, describe(error))
+        log.error("%s or %s cannot be written: %s; load_run reads the results", RESULTS, CONTACT_SHEET, describe(error))
         return False
     return True
 
