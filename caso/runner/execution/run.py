@@ -32,8 +32,9 @@ from caso.runner.models.targets import align_labels, resolve, wants_label
 from caso.runner.results.comparison import SCORES, print_scores, scores, write_scores
 from caso.runner.results.loggers import Guarded
 from caso.runner.results.manifest import PLAN, Manifest, hold, make_manifest, read_manifest, write_json
-from caso.runner.results.pictures import CONTACT_SHEET, on_sheet, write_contact_sheet
+from caso.runner.results.pictures import on_sheet, write_contact_sheet
 from caso.runner.results.progress import ShowProgress
+from caso.runner.results.report import REPORT, write_report
 from caso.runner.results.segments import Follower
 from caso.runner.results.store import RESULTS, SUMMARY, Run, load_run, write_table
 from caso.runner.results.sweep import jobs_at_once, overrides_of_job, sweep_directory
@@ -161,6 +162,7 @@ def _lead(share: Share, world: int, start: float, *, here: bool) -> int:
             run = load_run(directory)
             scored = scores(run)
             written = _write(run, scored)
+            paged = write_report(run, scored, time.perf_counter() - start)
         summary = {"status": "finished", **summarize(run.table), "seconds": time.perf_counter() - start}
     finally:
         monitor.close(summary)
@@ -169,7 +171,7 @@ def _lead(share: Share, world: int, start: float, *, here: bool) -> int:
         try:
             console = make_console()
             print_scores(scored, console, f"{SCORES}.csv")
-            print_run(run, console)
+            print_run(run, console, REPORT if paged else None)
         except (OSError, SystemExit) as error:  # rich ends the program where nobody reads any more
             reason = describe(error) if isinstance(error, OSError) else "nobody reads it"
             log.error("the table cannot be printed: %s", reason)
@@ -186,7 +188,7 @@ def _write(run: Run, scored: pd.DataFrame) -> bool:
             pictures = [name for name in dict.fromkeys(run.table["picture"]) if name]
             write_contact_sheet(run.directory, [p for i, p in enumerate(pictures) if on_sheet(i)], len(pictures))
     except OSError as error:
-        log.error("%s or %s cannot be written: %s; load_run reads the results", RESULTS, CONTACT_SHEET, describe(error))
+        log.error("%s cannot be written: %s; load_run reads the results", RESULTS, describe(error))
         return False
     return True
 
