@@ -23,11 +23,11 @@ class Budget:
 
     Attributes:
         bytes: That are left.
-        entries: Images whose thumbnails are on the page.
+        without: Images with a map that have no thumbnail on the page.
     """
 
     bytes: int = 20_000_000
-    entries: int = 0
+    without: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def entries(directory: Path, rows: Sequence[Row], at: int, budget: Budget) -> It
         pictures = _thumbnails(directory, own) if budget.bytes > 0 else {}
         if pictures:
             budget.bytes -= sum(map(len, pictures.values())) + 200 * len(own)  # and the words of the path's steps
-            budget.entries += 1
+        budget.without += not pictures and any(row.get("map") for row in own)
         ordered = sorted(own, key=_lambda1)
         settings = [_setting(row, pictures.get(row.get("thumbnail") or "", "")) for row in ordered]
         place = min(at, len(settings) - 1)
@@ -156,7 +156,10 @@ def _setting(row: Row, thumbnail: str) -> Setting:
 
 
 def middle(rows: Sequence[Row]) -> int:
-    """Find the setting of a path, by ascending lambda1, whose maps are nearest to :data:`SPARSE`, at the median."""
+    """Find the setting of a path, by ascending lambda1, whose maps are nearest to :data:`SPARSE`, at the median.
+
+    One whose maps are zero is found only where there is no other.
+    """
     table: list[list[float]] = []
     for _, group in groupby(rows, key=lambda row: row["image"]):
         for place, row in enumerate(sorted(group, key=_lambda1)):
@@ -164,7 +167,7 @@ def middle(rows: Sequence[Row]) -> int:
                 table.append([])
             table[place].append(_float(row.get("sparsity")))
     medians = [sorted(values)[len(values) // 2] for values in table]
-    distances = [math.inf if math.isnan(value) else abs(value - SPARSE) for value in medians]
+    distances = [abs(value - SPARSE) if value < 1 else math.inf for value in medians]
     return distances.index(min(distances)) if distances else 0
 
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
+import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFont
 from torch import Tensor
 
-from caso.viz import heat_image, pixels_image
+from caso.plot.colours import colour, photograph, resolve
 from caso.viz_regions import RegionOverlay, draw_regions
 
 MOST = 3000
@@ -50,16 +50,18 @@ def draw_thumbnails(
         maps: Each ``[C, H, W]``, or None.
         overlay: The regions, or None.
     """
-    photograph = _enlarged(pixels_image(pixels))
+    seen = _enlarged(photograph(pixels))
+    style = resolve("auto", [one for one in maps if one is not None])
     return Thumbnails(
-        _webp(photograph),
-        None if overlay is None else _webp(draw_regions(photograph, overlay, ImageFont.load_default(_FONT))),
-        [None if one is None else _webp(_enlarged(heat_image(torch.from_numpy(one)))) for one in maps],
+        _webp(seen),
+        None if overlay is None else _webp(draw_regions(seen, overlay, ImageFont.load_default(_FONT))),
+        [None if one is None else _webp(_enlarged(colour(one, style))) for one in maps],
     )
 
 
-def _enlarged(image: Image.Image) -> Image.Image:
-    """Enlarge a small image by whole pixels, so that single ones stay visible."""
+def _enlarged(colours: NDArray[np.uint8]) -> Image.Image:
+    """Enlarge a small image ``[H, W, 3]`` by whole pixels, so that single ones stay visible."""
+    image = Image.fromarray(colours)
     factor = -(-_SIDE // max(image.size))
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 

@@ -45,7 +45,7 @@
     document.getElementById("none").hidden = shown > 0;
   }
   if (find) {
-    for (const one of [find, ofClass, ofStatus]) one?.addEventListener("input", filter);
+    for (const one of [find, ofClass, ofStatus]) for (const event of ["input", "change"]) one?.addEventListener(event, filter);
     find.form.addEventListener("submit", (event) => event.preventDefault());
   }
   document.documentElement.classList.add("with-script");
