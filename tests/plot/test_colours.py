@@ -114,7 +114,7 @@ def test_an_overlay_shows_the_photograph_at_zero_and_the_map_at_its_limit(style:
     attribution = torch.tensor([[[0.0, 1.0, 0.3]]])
     drawn, plain = overlay(attribution, image, style, limit=1.0)[0].astype(int), colour(attribution, style, 1.0)[0]
     np.testing.assert_array_equal(drawn[1], plain[1])
-    assert drawn[0].max() == drawn[0].min()  # grey
+    assert drawn[0].max() - drawn[0].min() < 6  # grey, but for what the colour map has at zero
     lighter = overlay(attribution, torch.ones(3, 1, 3), style, limit=1.0)[0].astype(int)
     assert lighter[0, 0] > drawn[0, 0]
 

@@ -19,6 +19,7 @@ from caso.runner import load_run
 from caso.runner.cli.messages import printable
 from caso.runner.results import report
 from caso.runner.results.comparison import scores
+from caso.runner.results.panel import Look
 from caso.runner.results.report import write_report
 from caso.runner.results.report_entries import Budget, entries, middle
 from caso.runner.results.report_words import certificate, command, number
@@ -156,7 +157,7 @@ def test_what_a_page_says_is_what_the_table_says(cli: Cli) -> None:
 def test_small_pictures_show_the_photograph_and_the_map() -> None:
     maps = np.zeros((3, 40, 20), dtype=np.float32)
     maps[:, :20] = 1
-    drawn = draw_thumbnails(torch.full((3, 40, 20), 0.5), [maps, None])
+    drawn = draw_thumbnails(torch.full((3, 40, 20), 0.5), [maps, None], Look(overlay=False))
     assert drawn.maps[1] is drawn.regions is None
     photograph, attribution = (
         np.asarray(Image.open(io.BytesIO(one or b""))) for one in (drawn.photograph, drawn.maps[0])

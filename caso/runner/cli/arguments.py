@@ -47,7 +47,14 @@ def tidy(arguments: Sequence[str]) -> list[str]:
         if "=" not in override and not override.startswith("~"):
             raise UsageError(f"{override}: must be KEY=VALUE, as lambda1=1e-4; --help lists groups and keys")
     ordered = [*left, *(argument for argument in rest if argument not in left)]
-    return [*flags[:1], *(expand_home(argument) for argument in ordered)]
+    return [*flags[:1], *(write_out(expand_home(argument)) for argument in ordered)]
+
+
+def write_out(override: str) -> str:
+    """Write out what is short for another key: ``pictures=100`` for ``pictures.n=100``."""
+    key, equals, value = override.partition("=")
+    short = key.lstrip("+") == "pictures" and equals and not value.startswith("{")
+    return f"{key}.n={value}" if short else override
 
 
 def expand_home(override: str) -> str:
@@ -175,9 +182,11 @@ def _resumed(directory: Path, typed: list[str]) -> list[str]:
         stored = OmegaConf.load(sweep).hydra.overrides
         before = [str(override) for override in stored.task]
         before += [str(override) for override in stored.hydra if str(override).startswith(_LAUNCHER)]
+        before = [write_out(override) for override in before]
         flags = [] if set(_MULTIRUN) & set(typed) else ["-m"]
         return [*flags, *_without(before, typed), *typed, f"hydra.sweep.dir={quoted}"]
-    return [*_without(stored_overrides(directory), typed), *typed, f"hydra.run.dir={quoted}"]
+    before = [write_out(override) for override in stored_overrides(directory)]
+    return [*_without(before, typed), *typed, f"hydra.run.dir={quoted}"]
 
 
 def _without(before: list[str], typed: list[str]) -> list[str]:

@@ -217,6 +217,16 @@ class Wandb:
 
 
 @dataclass
+class Pictures:
+    """How many pictures are drawn, and how."""
+
+    n: int = MISSING
+    style: str = MISSING
+    overlay: bool = MISSING
+    size: int | None = None
+
+
+@dataclass
 class Config:
     """The root keys; the groups' own types are above."""
 
@@ -250,7 +260,7 @@ class Config:
     seed: int = MISSING
     batch_size: Any = MISSING
     num_workers: int = MISSING
-    pictures: int = MISSING
+    pictures: Pictures = field(default_factory=Pictures)
     resume: Any = None
 
 

@@ -38,7 +38,7 @@ def check(cfg: DictConfig) -> None:
     _number(cfg, "tol", above=0, below=1)
     _number(cfg, "seed", at_least=0, at_most=2**32 - 1)
     _number(cfg, "num_workers", at_least=0)
-    _number(cfg, "pictures", at_least=0)
+    _check_pictures(cfg)
     _number(cfg, "trainer.num_nodes", at_least=1)
     if cfg.resume is not None:
         raise ConfigError("resume", cfg.resume, "give it on the command line")
@@ -121,6 +121,13 @@ def _check_batch_size(value: object) -> None:
     right = value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1)
     if not right:
         raise ConfigError("batch_size", value, "must be auto or a whole number of at least 1")
+
+
+def _check_pictures(cfg: DictConfig) -> None:
+    _number(cfg, "pictures.n", at_least=0)
+    _one_of(cfg, "pictures.style", ("auto", "signed", "magnitude", "grey"))
+    if cfg.pictures.size is not None:
+        _number(cfg, "pictures.size", at_least=1, at_most=4096)
 
 
 def _check_regions(cfg: DictConfig) -> None:

@@ -2,21 +2,19 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
+import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageFont
+from PIL import Image
 from torch import Tensor
 
-from caso.plot.colours import colour, photograph, resolve
-from caso.viz_regions import RegionOverlay, draw_regions
+from caso.runner.results.panel import Look, Panel, RegionOverlay, draw_tiles
 
 MOST = 3000
 """Thumbnails that a run draws: at some 3 kB each, what one page can hold."""
-_SIDE = 160  # pixels
-_FONT = 18
+_SIDE = 160  # pixels, of the longer side
 _QUALITY, _EFFORT = 60, 2  # of WebP: more effort takes twice the time and saves a tenth
 
 
@@ -41,34 +39,26 @@ def wanted(index: int, settings: int) -> bool:
 
 
 def draw_thumbnails(
-    pixels: Tensor, maps: Sequence[NDArray[Any] | None], overlay: RegionOverlay | None = None
+    pixels: Tensor, maps: Sequence[NDArray[Any] | None], look: Look, overlay: RegionOverlay | None = None
 ) -> Thumbnails:
     """Draw an image, its regions and its maps.
 
     Args:
         pixels: ``[C, H, W]`` in [0, 1].
         maps: Each ``[C, H, W]``, or None.
+        look: How maps are drawn; its size is another's.
         overlay: The regions, or None.
     """
-    seen = _enlarged(photograph(pixels))
-    style = resolve("auto", [one for one in maps if one is not None])
-    return Thumbnails(
-        _webp(seen),
-        None if overlay is None else _webp(draw_regions(seen, overlay, ImageFont.load_default(_FONT))),
-        [None if one is None else _webp(_enlarged(colour(one, style))) for one in maps],
-    )
-
-
-def _enlarged(colours: NDArray[np.uint8]) -> Image.Image:
-    """Enlarge a small image ``[H, W, 3]`` by whole pixels, so that single ones stay visible."""
-    image = Image.fromarray(colours)
-    factor = -(-_SIDE // max(image.size))
-    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+    known = [torch.from_numpy(one) for one in maps if one is not None]
+    height, width = pixels.shape[-2:]
+    size = max(1, round(_SIDE * min(height, width) / max(height, width)))
+    photograph, *rest = draw_tiles(Panel(pixels, known, [], "", "", overlay), replace(look, size=size))
+    regions = None if overlay is None else _webp(rest.pop(0))
+    drawn = iter(rest)
+    return Thumbnails(_webp(photograph), regions, [None if one is None else _webp(next(drawn)) for one in maps])
 
 
 def _webp(image: Image.Image) -> bytes:
-    scale = min(1.0, _SIDE / max(image.size))
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     buffer = io.BytesIO()
-    image.resize(size, Image.Resampling.BOX).save(buffer, "WEBP", quality=_QUALITY, method=_EFFORT)
+    image.save(buffer, "WEBP", quality=_QUALITY, method=_EFFORT)
     return buffer.getvalue()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from caso.runner.cli.messages import describe, printable
 from caso.runner.results.manifest import Manifest, write_json
+from caso.runner.results.panel import Look
 from caso.runner.results.pictures import overlay_of, panel, write_picture
 from caso.runner.results.regions import Regions
 from caso.runner.results.segments import SegmentWriter
@@ -31,12 +32,14 @@ class ResultWriter:
         directory: The run's.
         manifest: The run's.
         pictures: How many of the first images are drawn.
+        look: How they are.
     """
 
-    def __init__(self, directory: Path, manifest: Manifest, pictures: int) -> None:
+    def __init__(self, directory: Path, manifest: Manifest, pictures: int, look: Look | None = None) -> None:
         """Open the files."""
         self.writer = SegmentWriter(directory)
         self._directory, self._manifest, self._pictures = directory, manifest, pictures
+        self._look = look or Look()
         self._thread = ThreadPoolExecutor(1, "write")
         self._images: dict[int, _Image] = {}
         self._writing: Future[None] | None = None
@@ -109,7 +112,7 @@ class ResultWriter:
             if content is None:
                 return ""
             (self._directory / "pictures").mkdir(exist_ok=True)
-            write_picture(content, self._directory / name)
+            write_picture(content, self._directory / name, self._look)
         except Exception as error:
             log.warning("%s: no picture (%s)", printable(str(rows[0]["image"])), describe(error))
             log.debug("drawing failed", exc_info=True)
@@ -128,7 +131,7 @@ class ResultWriter:
         if pixels is None or not wanted(index, len(rows)):
             return
         try:
-            drawn = draw_thumbnails(pixels, maps, None if regions is None else overlay_of(regions))
+            drawn = draw_thumbnails(pixels, maps, self._look, None if regions is None else overlay_of(regions))
         except Exception:
             log.debug("no thumbnails of %s", printable(str(rows[0]["image"])), exc_info=True)
             return
