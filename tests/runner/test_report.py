@@ -22,7 +22,7 @@ from caso.runner.results.comparison import scores
 from caso.runner.results.panel import Look
 from caso.runner.results.report import write_report
 from caso.runner.results.report_entries import Budget, entries, middle
-from caso.runner.results.report_words import certificate, command, number
+from caso.runner.results.report_words import certificate, command, number, share
 from caso.runner.results.segments import SegmentWriter
 from caso.runner.results.store import read_rows
 from caso.runner.results.thumbnails import MOST, draw_thumbnails, wanted
@@ -141,7 +141,8 @@ def test_what_a_page_says_is_what_the_table_says(cli: Cli) -> None:
     columns["largest eigenvalue"] = "lambda_max"
     for label, column in columns.items():
         assert [float(str(row[label].attributes["data-value"])) for row in rows] == table[column].tolist()
-        assert [row[label].text for row in rows] == [number(value) for value in table[column]]
+        write = share if label in ("confidence", "sparsity") else number
+        assert [row[label].text for row in rows] == [write(value) for value in table[column]]
     for row, told in zip(rows, table.to_dict("records"), strict=True):
         assert row["predicted"].text == told["predicted_name"]
         assert row["certificate"].text == certificate(told)
@@ -362,6 +363,7 @@ def test_certificates_in_words(row: dict[str, Any], words: str) -> None:
 def test_numbers_and_commands_are_written_for_reading() -> None:
     values = (0, 6.04e-6, 0.01234, 12.345, 1410.4, 1.4e7, float("nan"), None)
     assert [number(value) for value in values] == ["0", "6.0e-6", "0.0123", "12.3", "1410", "1.4e7", "", ""]
+    assert [share(value) for value in (0.00123, 1.0, None)] == ["0.001", "1.000", ""]
     assert command(["/somewhere/run.py", "image=a b.jpg"]) == "python run.py 'image=a b.jpg'"
     assert command(["/bin/caso", "order=second"]) == "caso order=second"
     assert command(["/lib/caso/__main__.py"]) == "python -m caso"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from caso.runner.results.regions import RegionRow
-from caso.runner.results.report_words import certificate, number
+from caso.runner.results.report_words import certificate, number, share
 from caso.runner.results.segments import read_bytes
 
 Row = Mapping[str, Any]
@@ -53,9 +53,9 @@ class Setting:
     @property
     def plain(self) -> dict[str, Any]:
         """What the slider needs, ready for JSON."""
-        numbers = {key: getattr(self, key) for key in ("lambda1", "sparsity", "residual")}
-        return {key: [number(value), None if math.isnan(value) else value] for key, value in numbers.items()} | {
-            "status": self.status,
+        numbers = {"lambda1": number, "sparsity": share, "residual": number}
+        values = {key: getattr(self, key) for key in numbers}
+        return {key: [numbers[key](value), None if math.isnan(value) else value] for key, value in values.items()} | {
             "words": self.words,
             "map": self.thumbnail,
         }

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from caso.runner.cli.messages import printable
 from caso.runner.results.manifest import whole
-from caso.runner.results.report_words import number
+from caso.runner.results.report_words import number, share
 
 _BASE = Path(__file__).resolve().parent / "template"
 
@@ -31,6 +31,7 @@ def environment(*folders: Path) -> Environment:
 
     made.globals["inline"] = inline
     made.filters["number"] = number
+    made.filters["share"] = share
     made.filters["shown"] = lambda value: printable(str(value))
     made.filters["link"] = lambda path: quote(str(path), errors="surrogateescape")
     return made

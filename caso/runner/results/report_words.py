@@ -42,6 +42,11 @@ def number(value: Any) -> str:
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
 
+def share(value: Any) -> str:
+    """Write a share from 0 to 1, such as a sparsity, in three decimals; nothing where there is none."""
+    return "" if value is None or math.isnan(value) else f"{float(value):.3f}"
+
+
 def certificate(row: Mapping[str, Any]) -> str:
     """Say how good a map is.
 
