@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -336,6 +337,17 @@ def test_a_page_that_cannot_be_written_costs_one_line(cli: Cli) -> None:
     assert "Traceback" not in ended.err
     assert "page: " not in ended.out
     assert load_run("here").summary["status"] == "finished"
+
+
+def test_without_jinja2_a_run_goes_on(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "caso.runner.results.report_templates", raising=False)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    ended = cli(*TINY, SOME)
+    assert ended.code == 0
+    (line,) = (line for line in ended.err.splitlines() if "report.html" in line)
+    assert line.startswith("report.html cannot be written: ")
+    assert "jinja2" in line
+    assert not (ended.directory / "report.html").exists()
 
 
 @pytest.mark.parametrize(
