@@ -31,6 +31,10 @@ Start = Annotated[str, one_of("zero", "random")]
 Precision = Annotated[str, one_of("32-true", "64-true")]
 Seed = Annotated[int, Allowed(f"at least 0 and at most {2**32 - 1}", lambda value: 0 <= value < 2**32)]
 Tolerance = Annotated[float, Allowed("finite, greater than 0 and less than 1", lambda value: 0 < value < 1)]
+Style = Annotated[str, one_of("auto", "signed", "magnitude", "grey")]
+Side = Annotated[
+    int | None, Allowed("at least 1 and at most 4096, or null", lambda value: value is None or 1 <= value <= 4096)
+]
 BatchSize = Annotated[
     Any,
     Allowed(
@@ -85,6 +89,16 @@ class Trainer:
 
 
 @dataclass
+class Pictures:
+    """How many pictures are drawn, and how."""
+
+    n: CountOrZero = MISSING
+    style: Style = MISSING
+    overlay: bool = MISSING
+    size: Side = None
+
+
+@dataclass
 class Config:
     """The root keys; the groups' own types are above."""
 
@@ -118,7 +132,7 @@ class Config:
     seed: Seed = MISSING
     batch_size: BatchSize = MISSING
     num_workers: CountOrZero = MISSING
-    pictures: CountOrZero = MISSING
+    pictures: Pictures = field(default_factory=Pictures)
     resume: Any = None
 
 
