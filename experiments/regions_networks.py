@@ -18,7 +18,9 @@ def read(sweep: Sweep) -> Result:
     networks: dict[str, list[Job]] = {}
     for job in sweep.jobs:
         networks.setdefault(job.choice("model", str(job["model.name"])), []).append(job)
-    scores, gains, found = [], [], []
+    scores: list[pd.DataFrame] = []
+    gains: list[pd.DataFrame] = []
+    found: list[tuple[bool | None, str]] = []
     for name, jobs in networks.items():
         grains = by_grain(jobs)
         of_gains = gains_of_caso(grains)
