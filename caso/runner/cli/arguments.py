@@ -61,7 +61,15 @@ def tidy(arguments: Sequence[str]) -> list[str]:
         if "=" not in override and not override.startswith("~"):
             raise UsageError(f"{override}: must be KEY=VALUE, as lambda1=1e-4; --help lists groups and keys")
     ordered = [*left, *(argument for argument in rest if argument not in left)]
-    return [*flags[:1], *(expand_home(_with_owner(argument)) for argument in ordered)]
+    return [*flags[:1], *(expand_home(write_out(argument)) for argument in ordered)]
+
+
+def write_out(override: str) -> str:
+    """Write out what is short for another key: ``pictures=100`` for ``pictures.n=100``."""
+    key, equals, value = override.partition("=")
+    if key.lstrip("+") == "pictures" and equals and not value.startswith("{"):
+        return f"{key}.n={value}"
+    return _with_owner(override)
 
 
 def _with_owner(override: str) -> str:
@@ -234,9 +242,10 @@ def _resumed(directory: Path, typed: list[str]) -> list[str]:
         stored = OmegaConf.load(sweep)
         before = [str(override) for override in stored.hydra.overrides.task]
         before += [str(override) for override in stored.hydra.overrides.hydra if str(override).startswith(_LAUNCHER)]
+        before = [write_out(override) for override in before]
         flags = [] if set(_MULTIRUN) & set(typed) else ["-m"]
         return [*flags, *_without(before, typed), *_sources(stored, typed), *typed, f"hydra.sweep.dir={quoted}"]
-    before = _without(stored_overrides(directory), typed)
+    before = _without([write_out(override) for override in stored_overrides(directory)], typed)
     kept = directory / ".hydra" / "hydra.yaml"
     sources = _sources(OmegaConf.load(kept), typed) if kept.is_file() else []
     return [*before, *sources, *typed, f"hydra.run.dir={quoted}"]

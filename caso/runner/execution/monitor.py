@@ -1,4 +1,4 @@
-"""What a run's processes finish, as it is seen from the one that leads: for the progress bar and the loggers."""
+"""What a run's processes finish, as it is seen from the one that leads: for the progress bar and the loggerss."""
 
 from pathlib import Path
 from types import TracebackType
@@ -21,12 +21,12 @@ class Monitor:
     """
 
     def __init__(self, cfg: DictConfig, directory: Path, manifest: Manifest) -> None:
-        """Start the bar and the loggers."""
+        """Start the bar and the loggerss."""
         self.summary: dict[str, Any] = {"status": "failed"}
         self._manifest, self._directory = manifest, directory
         self._finished, self._images = 0, 0
         self._follower = Follower(directory)
-        self._loggers = Loggers(cfg, directory)
+        self._loggerss = Loggers(cfg, directory)
         self._progress = ShowProgress(manifest.count, make_console(stderr=True))
         self._shown: set[str] = set()
 
@@ -39,7 +39,7 @@ class Monitor:
                 picture = row.get("picture") or ""
                 new = picture and picture not in self._shown
                 self._shown.add(picture)
-                self._loggers.log(row, self._directory / picture if new else None)
+                self._loggerss.log(row, self._directory / picture if new else None)
         self._progress.show(self._images)
 
     def remaining(self) -> int:
@@ -54,6 +54,6 @@ class Monitor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the bar away and close the loggers."""
+        """Take the bar away and close the loggerss."""
         self._progress.close()
-        self._loggers.finish(self.summary)
+        self._loggerss.finish(self.summary)
