@@ -45,7 +45,8 @@ def test_the_wheel_holds_the_package_and_its_configuration(wheel: Path) -> None:
     for path in (ROOT / "caso").rglob("*.py"):
         assert found[path.relative_to(ROOT).as_posix()] == path.read_bytes()
     assert {name.split("/")[0].partition("-")[0] for name in found} == {"caso"}
-    assert {Path(name).suffix for name in found if name.startswith("caso/")} == {".py", ".yaml", ".typed"}
+    suffixes = {Path(name).suffix for name in found if name.startswith("caso/")}
+    assert suffixes == {".py", ".yaml", ".typed", ".j2", ".js", ".css"}
 
 
 def test_a_wheel_from_the_source_distribution_is_the_same(wheel: Path, tmp_path: Path) -> None:

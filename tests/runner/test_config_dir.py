@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 
 from caso.runner import load_run
+from caso.runner.cli.arguments import tidy, user_directory
 from tests.conftest import Ended
+from tests.runner import program
 
 Cli = Callable[..., Ended]
 FILES = {
@@ -40,10 +42,21 @@ def test_its_files_are_choices_of_the_groups(cli: Cli) -> None:
     assert list(ended.directory.glob("wandb/offline-run-*"))
 
 
-def test_help_and_messages_know_them(cli: Cli) -> None:
-    for flags in (["--config-dir", "mine"], ["--config-dir=mine"], ["-cd", "mine"]):
-        (line,) = (line for line in cli(*flags, "--help").out.splitlines() if line.startswith("experiment:"))
-        assert "night" in line.split(": ")[1].split(", ")
+def test_help_lists_them(tmp_path: Path) -> None:
+    ended = program.run(tmp_path, "--config-dir", "mine", "--help")
+    (line,) = (line for line in ended.stdout.splitlines() if line.startswith("experiment: "))
+    assert "night" in line.split(": ")[1].split(", ")
+
+
+@pytest.mark.parametrize("flags", [["--config-dir", "mine"], ["--config-dir=mine"], ["-cd", "mine"], ["-cd=mine"]])
+def test_the_folder_is_found_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    tidied = tidy([*flags, "model=own"])
+    assert tidied[0] == "model=own"
+    assert user_directory(tidied) == tmp_path / "mine"
+
+
+def test_messages_know_them(cli: Cli) -> None:
     ended = cli(*MINE[:2], "model=onw")
     assert ended.code == 2
     assert ended.err.startswith("model=onw: choose ")
