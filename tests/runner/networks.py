@@ -30,6 +30,13 @@ def tiny():
     return network(), preprocess, NAMES
 
 
+def scaled(factor, power=1):
+    made = network()
+    with torch.no_grad():
+        made[-1].weight.mul_(factor**power)
+    return made, preprocess, NAMES
+
+
 def unnamed():
     return network(), preprocess, None
 

@@ -18,6 +18,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from caso.runner.cli.messages import ConfigError, choices, describe, printable
+from caso.runner.entries import described
 from caso.runner.explain.explainers import constant_columns
 from caso.runner.results.pictures import CONTACT_SHEET
 from caso.runner.results.store import DEFINITIONS
@@ -215,7 +216,7 @@ def _mode(asked: str | None) -> Any:
 
 def _tags(cfg: Any) -> list[str]:
     """What runs are filtered by: model, data set, order, explainer."""
-    settings = constant_columns(cfg, OmegaConf.select(cfg, "model.entry") or cfg.model.name)
+    settings = constant_columns(cfg, described(cfg.model) if "entry" in cfg.model else cfg.model.name)
     tags = [settings["model"], cfg.dataset.name, settings["explainer"]]
     if "order" in settings:  # methods to compare with have none
         tags.append(f"order={settings['order']}")
