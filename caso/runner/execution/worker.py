@@ -16,8 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from caso.runner.cli.messages import ConfigError, describe
 from caso.runner.execution.devices import find_device
-from caso.runner.execution.predict import explain_share, find_share
+from caso.runner.execution.predict import explain_share
 from caso.runner.execution.processes import MISTAKE, REPORTED, Process, TerminatedError, end_on_sigterm
+from caso.runner.execution.share import find_share
 from caso.runner.results.manifest import read_manifest
 
 log = logging.getLogger("caso.runner.execution.worker")
