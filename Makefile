@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-all lint bench reproduce clean
+.PHONY: help demo test test-slow test-all lint bench reproduce wheel clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ SIZE ?= default
 reproduce: $(STAMP)  ## Run all experiments of the paper and write one report; SIZE=smoke|default|paper
 	scripts/reproduce.sh size=$(SIZE)
 
+wheel: $(STAMP)  ## Build the wheel and the source distribution into dist/
+	$(BIN)/python -m hatchling build
+
 clean:  ## Remove results, caches and .venv
-	rm -rf $(VENV) outputs multirun build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) outputs multirun dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
