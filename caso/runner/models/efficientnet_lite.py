@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from caso.runner.cli.messages import ConfigError
+from caso.runner.lean import import_timm
 from caso.runner.models.classifier import Classifier, ModelSource, Normalize
 from caso.runner.models.geometry import ResizeAndCrop
 from caso.runner.models.names import given_classes, imagenet, settle_classes
@@ -43,7 +44,7 @@ def efficientnet_lite(options: Any) -> ModelSource:
     classes = settle_classes(given_classes(options), imagenet(), weights, fixed=weights == DEFAULT)
 
     def load() -> Classifier:
-        import timm
+        timm = import_timm()
 
         network = timm.create_model(f"tf_{name}", pretrained=False, num_classes=classes.number)
         if weights == DEFAULT:
