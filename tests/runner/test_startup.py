@@ -23,7 +23,7 @@ print("imported:", *sorted({{name.split(".")[0] for name in sys.modules}}))
 ELSEWHERE = """
 import sys
 from caso.runner.execution.lightning import pl
-from caso.runner.lean import import_timm
+from caso.runner.models.lean_timm import import_timm
 
 import_timm()
 print({"matplotlib", "scipy", "wandb"} & set(sys.modules))

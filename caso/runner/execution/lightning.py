@@ -2,7 +2,7 @@
 
 import sys
 
-from caso.runner.lean import forget, hidden
+from caso.lean import forget, hidden
 
 _LOADED = "torchmetrics" in sys.modules
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from caso.runner.cli.messages import ConfigError
-from caso.runner.lean import import_timm
+from caso.runner.models.lean_timm import import_timm
 
 
 class Classes(NamedTuple):
