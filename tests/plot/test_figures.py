@@ -1,5 +1,7 @@
 """Figures and axes by matplotlib: what they show, that they share scales, and that they leave the user's settings."""
 
+import re
+
 import matplotlib
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from matplotlib.figure import Figure
 import caso
 from caso import plot
 from caso.plot.paths import spread
+from tests.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +115,20 @@ def test_a_contact_sheet_has_a_cell_an_image() -> None:
     assert [ax.get_title() for ax in pictures[::2]] == list("abcde")
     np.testing.assert_array_equal(shown(pictures[9]), plot.overlay(maps[4], images[4]))
     assert len([ax for ax in plot.contact_sheet(maps[0]).axes if ax.images]) == 1
+
+
+@pytest.mark.parametrize(("page", "having"), [("plot.md", "plot."), ("results.md", "explanation.plot(x)")])
+def test_the_pages_examples_run(page: str, having: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+    maps, x = noise(2, 3, 4, 4), torch.rand(8, 3, 4, 4)
+    names = {"model": torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 4)), "x": x, "caso": caso}
+    names |= {"attribution": maps[0], "image": x[0], "one": maps[0], "another": maps[1]}
+    chosen = [block for block in blocks if having in block]
+    assert chosen
+    for block in chosen:
+        exec(block, names)
+    assert all(ax.images for figure in map(pyplot.figure, pyplot.get_fignums()) for ax in figure.axes[:1])
 
 
 def test_figures_are_saved_as_vectors_and_settings_stay(tmp_path) -> None:
