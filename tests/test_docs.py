@@ -150,6 +150,7 @@ def test_the_options_table_has_every_key_and_its_default() -> None:
         assert (folder / f"{table.pop(folder.name)}.yaml").is_file()
     assert yaml.safe_load((CONF / "config.yaml").read_text())["hydra"]["run"]["dir"].startswith("outputs/")
     del table["hydra.run.dir"]
+    assert int(table.pop("pictures")) == cfg.pictures.n  # for which it is short
     for key, default in table.items():
         assert OmegaConf.create(f"value: {default}").value == cfg[key], key
 
