@@ -1,0 +1,8 @@
+"""
+A map in ten lines
+==================
+
+Text.
+"""
+
+print(1)
