@@ -5,6 +5,7 @@ known) and loads the weights only when asked, so that mistakes show before.
 """
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from caso.runner.cli.messages import ConfigError, choices
@@ -36,6 +37,7 @@ __all__ = [
     "Normalize",
     "ResizeAndCrop",
     "find_model",
+    "load_model",
     "to_grey",
     "to_pixels",
 ]
@@ -54,3 +56,17 @@ def find_model(options: Any) -> ModelSource:
     if family not in MODELS:
         raise ConfigError("model.name", family, f"must be {choices(MODELS)}")
     return MODELS[family](options)
+
+
+def load_model(name: str = "efficientnet_lite0", weights: str = "DEFAULT") -> Classifier:
+    """Load a network as runs do, with its preprocessing and its class names.
+
+    Args:
+        name: ``efficientnet_lite0``, ``1`` or ``2``, whose ImageNet weights are installed, or one of torchvision's by
+            which the group ``model`` has a choice, as ``resnet50``.
+        weights: As ``model.weights``: ``DEFAULT``, a state dict's file, or ``none`` for random ones.
+
+    Raises:
+        ConfigError: If there is no such network, or its weights cannot be had.
+    """
+    return find_model(SimpleNamespace(name=name, weights=weights, classes=None)).load()
