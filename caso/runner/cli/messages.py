@@ -2,7 +2,11 @@
 
 import difflib
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from caso.extras import MissingPackageError
 
 # What OmegaConf calls a type, in the user's words.
 _TYPES = {
@@ -41,6 +45,15 @@ class UsageError(ConfigError):
     def __init__(self, line: str) -> None:
         """Keep the line."""
         Exception.__init__(self, one_line(line))
+
+
+MISTAKES = (ConfigError, MissingPackageError)
+"""What the user can mend; the text says how."""
+
+
+def program() -> str:
+    """How this program was started: the beginning of commands that messages tell the user to type."""
+    return {"run.py": "python run.py", "__main__.py": "python -m caso"}.get(Path(sys.argv[0]).name, "caso")
 
 
 def _as_typed(value: object) -> str:

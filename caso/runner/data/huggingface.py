@@ -1,8 +1,9 @@
-"""Hugging Face data sets that `save_to_disk` wrote. They need the package `datasets`: pip install caso[huggingface]."""
+"""Hugging Face data sets that `save_to_disk` wrote. They need the extra `huggingface`."""
 
 from dataclasses import dataclass
 from typing import Any
 
+from caso.extras import needs
 from caso.runner.cli.messages import ConfigError, choices, describe, nearest
 from caso.runner.data.decoding import Picture, UnreadableImageError, read_bytes, read_image
 from caso.runner.data.files import folder_of
@@ -42,12 +43,11 @@ def huggingface(options: Any, seed: int) -> Samples:
         seed: Not used.
 
     Raises:
-        ConfigError: If the package is not installed, or the folder holds no such data set, split or column.
+        ConfigError: If the folder holds no such data set, split or column.
+        MissingPackageError: If the package is not installed.
     """
-    try:
+    with needs("huggingface", "dataset=huggingface"):
         import datasets
-    except ImportError as error:
-        raise ConfigError("dataset", "huggingface", "needs the package: pip install datasets") from error
     root = folder_of(options, "root")
     try:
         loaded = datasets.load_from_disk(str(root))

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from omegaconf import OmegaConf
 
+from caso.extras import needs
 from caso.runner.cli.messages import ConfigError, choices, describe, printable
 from caso.runner.explain.explainers import constant_columns
 from caso.runner.results.pictures import CONTACT_SHEET
@@ -193,15 +194,14 @@ def check_logger(cfg: Any) -> None:
     """Check that a logger can be made, before anything runs.
 
     Raises:
-        ConfigError: If its package is missing.
+        ConfigError: If there is none of this name.
+        MissingPackageError: If its package is missing.
     """
     if cfg.logger.name not in LOGGERS:
         raise ConfigError("logger", cfg.logger.name, f"must be {choices(LOGGERS)}")
     if cfg.logger.name == "wandb":
-        try:
+        with needs("wandb", "logger=wandb"):
             import wandb  # noqa: F401
-        except ImportError as error:
-            raise ConfigError("logger", "wandb", "needs the package: pip install wandb") from error
 
 
 def _mode(asked: str | None) -> Any:
