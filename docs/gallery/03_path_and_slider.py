@@ -2,8 +2,8 @@
 A path, and its slider
 ======================
 
-The larger lambda1, the sparser the map. A *path* has the maps of many values at once, for little more than the price of
-one: most of what a map costs is knowing the Hessian where it matters, and this hardly depends on lambda1.
+The larger lambda1, the sparser the map. A *path* has the maps of many values at once, for little more than the
+price of one: most of what a map costs is knowing the Hessian where it matters, and this hardly depends on lambda1.
 """
 
 import base64
@@ -60,7 +60,8 @@ class Slider:
         )
 
 
-Slider(
+slider = Slider(
     [plot.overlay(one, x[0]) for one in path.maps[0]],
     [f"lambda1 {value:.1e}, {zeros:.1%} zeros" for value, zeros in zip(path.lambda1[0], path.sparsity[0])],
 )
+slider

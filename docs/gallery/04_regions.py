@@ -2,8 +2,8 @@
 Regions
 =======
 
-A map of single pixels is a scatter of dots. With regions, pixels enter and leave a map together: superpixels, patches, or
-masks of your own. The question becomes one that can be read off: which ten regions matter most?
+A map of single pixels is a scatter of dots. With regions, pixels enter and leave a map together: superpixels,
+patches, or masks of your own. The question becomes one that can be read off: which ten regions matter most?
 """
 
 from pathlib import Path
@@ -41,9 +41,9 @@ columns = {name: getattr(table, name)[:10].tolist() for name in ("rank", "label"
 pd.DataFrame(columns).set_index("rank")
 
 # %%
-# Patches serve where the image is not to decide what belongs together, and labels of your own where you know it: any whole
-# numbers, one a pixel, negative ones for what is to stay out of the map. Here is one question of a kind that only masks can
-# ask: cup, saucer, or what lies around them?
+# Patches serve where the image is not to decide what belongs together, and labels of your own where you know it:
+# any whole numbers, one a pixel, negative ones for what is to stay out of the map. Here is one question of a kind
+# that only masks can ask: cup, saucer, or what lies around them?
 
 rows, columns = torch.meshgrid(torch.arange(224), torch.arange(224), indexing="ij")
 distance = ((rows - 112) ** 2 + (columns - 112) ** 2).sqrt()
@@ -57,5 +57,5 @@ plot.show_regions(by_patches.maps[0], patches(28)(x), x[0], title="patches", ax=
 plot.show_regions(by_rings.maps[0], rings, x[0], title="rings", ax=right)
 
 # %%
-# Two warnings. Coarse maps score higher by many metrics whatever they show, so compare methods over the same regions. And a
-# region is not important because it is large: its weight is a mean over its entries.
+# Two warnings. Coarse maps score higher by many metrics whatever they show, so compare methods over the same
+# regions. And a region is not important because it is large: its weight is a mean over its entries.

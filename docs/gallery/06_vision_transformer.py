@@ -2,12 +2,13 @@
 A vision transformer
 ====================
 
-Maps of a transformer need no layer, and no function that puts its tokens back into an image. What is explained are the
-pixels. Attention, GELU and layer normalisation are curved, so that the Hessian comes by double backward; the result says so.
+Maps of a transformer need no layer, and no function that puts its tokens back into an image. What is explained are
+the pixels. Attention, GELU and layer normalisation are curved, so that the Hessian comes by double backward; the
+result says so.
 
 **The weights here are random**, since this page needs no connection: the figure shows that it works, not what a
-trained transformer looks at. With a connection, ``timm.create_model("vit_tiny_patch16_224", pretrained=True)`` is a trained
-one, and everything else stays as it is.
+trained transformer looks at. With a connection, ``timm.create_model("vit_tiny_patch16_224", pretrained=True)`` is a
+trained one, and everything else stays as it is.
 """
 
 from pathlib import Path

@@ -2,8 +2,8 @@
 Reading a run in pandas
 =======================
 
-A run leaves one directory, and ``load_run`` reads it: while the run goes on, after it was interrupted, or from a hundred
-processes of a cluster. Its table is a ``pandas.DataFrame`` with a row for each image and setting.
+A run leaves one directory, and ``load_run`` reads it: while the run goes on, after it was interrupted, or from a
+hundred processes of a cluster. Its table is a ``pandas.DataFrame`` with a row for each image and setting.
 """
 
 import subprocess
@@ -16,11 +16,20 @@ import matplotlib.pyplot as plt
 from caso.runner import load_run
 
 directory = Path(tempfile.mkdtemp()) / "run"
-arguments = f"order=second regularization=path regularization.n=12 dataset.names=[coffee,camera,chelsea,rocket] logger=none pictures=0 hydra.run.dir={directory}"
-subprocess.run([sys.executable, "-m", "caso", *arguments.split()], check=True, capture_output=True)
+arguments = [
+    "order=second",
+    "regularization=path",
+    "regularization.n=12",
+    "dataset.names=[coffee,camera,chelsea,rocket]",
+]
+subprocess.run(
+    [sys.executable, "-m", "caso", *arguments, f"hydra.run.dir={directory}"], check=True, capture_output=True
+)
 
 run = load_run(directory)
-run.table[["image", "predicted_name", "confidence", "lambda1", "sparsity", "kkt_residual", "certificate", "status"]].head()
+run.table[
+    ["image", "predicted_name", "confidence", "lambda1", "sparsity", "kkt_residual", "certificate", "status"]
+].head()
 
 # %%
 # An image has as many rows here as its path has values of lambda1. How does sparsity follow from it?

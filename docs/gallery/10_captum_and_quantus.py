@@ -2,8 +2,8 @@
 With Captum and Quantus
 =======================
 
-The three go together. An explainer is one of Captum's attribution methods to Captum's own code, and Quantus takes it in a
-line; Captum's methods, in turn, are among those that caso compares itself with.
+The three go together. An explainer is one of Captum's attribution methods to Captum's own code, and Quantus takes
+it in a line; Captum's methods, in turn, are among those that caso compares itself with.
 """
 
 import warnings
@@ -33,18 +33,18 @@ t = network(x).argmax(1)
 explainer = caso.CASO(network)
 maps = {
     "CASO": explainer.attribute(x, target=t),
-    "Captum: Saliency": captum.attr.Saliency(network).attribute(x, target=t, abs=False),
-    "Captum: IntegratedGradients": captum.attr.IntegratedGradients(network).attribute(
+    "IntegratedGradients": captum.attr.IntegratedGradients(network).attribute(
         x, target=t, n_steps=16, internal_batch_size=8
     ),
+    "Occlusion": captum.attr.Occlusion(network).attribute(x, (3, 48, 48), (3, 32, 32), target=t),
 }
-figure = plot.compare_maps(maps, x, shared=False)
+figure = plot.compare_maps(maps, x, style="magnitude", shared=False)
 
 # %%
 # Captum's measures and its noise tunnel take the explainer.
 
 torch.manual_seed(0)
-print("sensitivity_max", captum.metrics.sensitivity_max(explainer.attribute, x, target=t, n_perturb_samples=3))
+print("sensitivity_max", captum.metrics.sensitivity_max(explainer.attribute, x, target=t, n_perturb_samples=3).item())
 averaged = captum.attr.NoiseTunnel(explainer).attribute(x, nt_type="smoothgrad", nt_samples=4, stdevs=0.05, target=t)
 
 # %%
@@ -59,6 +59,6 @@ common = {"model": network, "x_batch": x.numpy(), "y_batch": t.numpy(), "device"
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     sparseness = quantus.Sparseness(abs=True, normalise=False, disable_warnings=True)
-    print("sparseness, CASO", sparseness(**common, explain_func=explain))
+    print("sparseness, CASO", sparseness(**common, explain_func=explain)[0])
     for name, found in maps.items():
-        print("sparseness,", name, sparseness(**common, a_batch=found.numpy()))
+        print("sparseness,", name, sparseness(**common, a_batch=found.numpy())[0])
