@@ -11,10 +11,9 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "caso"
 FILES = sorted(PACKAGE.rglob("*.py"))
-# Pictures need Pillow, superpixels scikit-image and other people's methods Captum; nothing in the core imports them.
+# Pictures need matplotlib, superpixels scikit-image, other methods Captum; nothing in the core imports them.
 OUTER = {
-    PACKAGE / "viz.py",
-    PACKAGE / "viz_regions.py",
+    *(PACKAGE / "plot").rglob("*.py"),
     PACKAGE / "segmentation.py",
     PACKAGE / "baselines" / "gradients.py",
     PACKAGE / "baselines" / "rules.py",
@@ -50,7 +49,7 @@ def test_the_core_imports_torch_and_the_standard_library_alone(path: Path) -> No
 
 @pytest.mark.parametrize("path", CORE, ids=relative)
 def test_the_core_knows_neither_runner_nor_pictures(path: Path) -> None:
-    assert not {name for name in imported(path) if name.startswith(("caso.runner", "caso.viz"))}
+    assert not {name for name in imported(path) if name.startswith(("caso.runner", "caso.plot"))}
 
 
 @pytest.mark.parametrize("path", [f for f in FILES if not f.is_relative_to(PACKAGE / "runner")], ids=relative)

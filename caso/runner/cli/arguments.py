@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from caso.extras import needs
+from caso.runner.cli.known import entries
 from caso.runner.cli.messages import ConfigError, UsageError, choose
 from caso.runner.execution.processes import Meeting, Process
+from caso.runner.results.loggers import LOGGERS
 from caso.runner.results.manifest import stored_overrides
 
 _LAUNCHER = ("hydra/launcher=", "hydra.launcher.")
@@ -58,7 +61,24 @@ def tidy(arguments: Sequence[str]) -> list[str]:
         if "=" not in override and not override.startswith("~"):
             raise UsageError(f"{override}: must be KEY=VALUE, as lambda1=1e-4; --help lists groups and keys")
     ordered = [*left, *(argument for argument in rest if argument not in left)]
-    return [*flags[:1], *(expand_home(argument) for argument in ordered)]
+    return [*flags[:1], *(expand_home(write_out(argument)) for argument in ordered)]
+
+
+def write_out(override: str) -> str:
+    """Write out what is short for another key: ``pictures=100`` for ``pictures.n=100``."""
+    key, equals, value = override.partition("=")
+    if key.lstrip("+") == "pictures" and equals and not value.startswith("{"):
+        return f"{key}.n={value}"
+    return _with_owner(override)
+
+
+def _with_owner(override: str) -> str:
+    """Write ``logger.project=x`` as ``logger.wandb.project=x``, where only one logger has such an option."""
+    group, _, option = override.partition("=")[0].lstrip("+").partition(".")
+    owners = [name for name, kind in LOGGERS.items() if option in (field.name for field in fields(kind))]
+    if group != "logger" or len(owners) != 1:
+        return override
+    return override.replace("logger.", f"logger.{owners[0]}.", 1)
 
 
 def _absolute(argument: str, directory: str | None) -> str:
@@ -103,7 +123,7 @@ def expand_home(override: str) -> str:
 
 
 def check_choices(arguments: Sequence[str], groups: Mapping[str, Sequence[str]]) -> None:
-    """Refuse lists as a group's choice, of which Hydra would let the last one win.
+    """Refuse lists as a group's choice, of which Hydra would let the last one win; several loggers work together.
 
     Args:
         arguments: Without the program's name.
@@ -114,8 +134,13 @@ def check_choices(arguments: Sequence[str], groups: Mapping[str, Sequence[str]])
     """
     for argument in arguments:
         group, _, value = argument.lstrip("+").partition("=")
-        if group in groups and value.strip("'\"").startswith(("[", "{")):
+        if group not in groups or not value.strip("'\"").startswith(("[", "{")):
+            continue
+        if group != "logger":
             raise ConfigError(group, value, choose(group, groups[group]))
+        for choice in entries(value):
+            if choice not in groups[group]:
+                raise ConfigError(group, choice, choose(group, groups[group], choice))
 
 
 def check_mode(arguments: Sequence[str]) -> None:
@@ -217,9 +242,10 @@ def _resumed(directory: Path, typed: list[str]) -> list[str]:
         stored = OmegaConf.load(sweep)
         before = [str(override) for override in stored.hydra.overrides.task]
         before += [str(override) for override in stored.hydra.overrides.hydra if str(override).startswith(_LAUNCHER)]
+        before = [write_out(override) for override in before]
         flags = [] if set(_MULTIRUN) & set(typed) else ["-m"]
         return [*flags, *_without(before, typed), *_sources(stored, typed), *typed, f"hydra.sweep.dir={quoted}"]
-    before = _without(stored_overrides(directory), typed)
+    before = _without([write_out(override) for override in stored_overrides(directory)], typed)
     kept = directory / ".hydra" / "hydra.yaml"
     sources = _sources(OmegaConf.load(kept), typed) if kept.is_file() else []
     return [*before, *sources, *typed, f"hydra.run.dir={quoted}"]

@@ -17,7 +17,7 @@ from caso.runner.cli.messages import ConfigError, UsageError, program
 from caso.runner.cli.validation import check
 from caso.runner.explain.methods import choose_by_explainer
 from caso.runner.explain.scoring import make_metrics
-from caso.runner.results.loggers import check_logger
+from caso.runner.results.loggers import make_loggers
 
 _BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
@@ -41,7 +41,7 @@ def settle(composed: DictConfig) -> DictConfig:
     choose_by_explainer(cfg)
     check(cfg)
     make_metrics(cfg)
-    check_logger(cfg)
+    make_loggers(cfg.logger)
     return cfg
 
 

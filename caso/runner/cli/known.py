@@ -63,7 +63,7 @@ class Sources:
         chosen = []
         for override in overrides:
             group, _, choice = override.partition("=")
-            if choice in groups.get(group, ()):
+            if group in groups and set(entries(choice)) <= set(groups[group]):
                 chosen.append(override)
         with self.opened():
             cfg = self.compose(chosen)
@@ -77,6 +77,12 @@ class Sources:
         cfg = self.compose([], with_hydra=True) if own else None
         nodes = {parent: OmegaConf.select(cfg, parent) for parent in own} if cfg is not None else {}
         return [f"{parent}.{name!s}" for parent, node in nodes.items() if isinstance(node, DictConfig) for name in node]
+
+
+def entries(choice: str) -> list[str]:
+    """The choices in a group's value: one, or those of a list as Hydra writes it, ``[csv,wandb]``."""
+    plain = choice.strip("'\"")
+    return [entry.strip() for entry in plain[1:-1].split(",")] if plain.startswith("[") else [plain]
 
 
 def _below(node: DictConfig, prefix: str = "") -> Iterator[str]:

@@ -171,6 +171,8 @@ def _unknown_key(key: str, keys: Sequence[str]) -> str:
     close = nearest(key, siblings)
     if close:
         return one_line(f"{key}: no such key; did you mean {choices(close)}?")
+    if parent.startswith("logger."):
+        return f"{key}: no such key without its logger; add {parent.replace('.', '=')}"
     if parent == "experiment":
         return f"{key}: no such key without its experiment; add experiment=NAME"
     if parent and siblings:
@@ -184,7 +186,7 @@ def _wrong_choice(groups: Mapping[str, Sequence[str]], overrides: Sequence[str])
         group, equals, value = override.lstrip("+").partition("=")
         if not equals or group not in groups or group.startswith("hydra") or "(" in value:
             continue
-        for choice in value.strip("'\"").split(","):
+        for choice in value.strip("'\"").replace("[", "").replace("]", "").split(","):
             if choice not in groups[group] and (group, choice) != ("experiment", "null"):
                 return one_line(f"{group}={choice}: {choose(group, groups[group], choice)}")
     return None

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 import caso
 from caso.postprocess import magnitude, times_input
 from caso.runner.cli.validation import resolve_solver
-from caso.runner.data.regions import make_regions
+from caso.runner.regions import make_regions
 
 OWN = ("auto", "cafo", "caso")
 """The explainers that are the project's own; ``auto`` is the one that ``order`` names."""

@@ -1,4 +1,4 @@
-"""What an explainer returns: maps, and what is known of each."""
+"""Maps of a batch with what is known of each, at one value of lambda1 or along a path."""
 
 from __future__ import annotations
 

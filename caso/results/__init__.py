@@ -1,0 +1,5 @@
+"""What an explainer returns: maps, and what is known of each."""
+
+from caso.results.explanation import Curvature, Explanation, PathExplanation, Prediction
+
+__all__ = ["Curvature", "Explanation", "PathExplanation", "Prediction"]
