@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from caso.extras import CHECKOUT, MissingPackageError, needs
+from caso.lean import uncollected
 
 CONF = (CHECKOUT or Path(__file__).resolve().parent) / "conf"
 """The configuration: at the top of a checkout, inside the package where that was installed."""
@@ -16,7 +17,7 @@ def main() -> int:
         The exit status, as of :func:`caso.runner.cli.app.main`; 2 where the packages for it are missing.
     """
     try:
-        with needs("run", "caso"):
+        with needs("run", "caso"), uncollected():
             from caso.runner.cli import app
     except MissingPackageError as error:
         print(error, file=sys.stderr)

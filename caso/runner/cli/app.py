@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from caso.extras import install_command
+from caso.lean import uncollected
 from caso.runner.cli.arguments import (
     arrange,
     check_choices,
@@ -148,8 +149,9 @@ class _Status:
     def job(self, cfg: DictConfig) -> None:
         """Run one job. In a sweep, an error is logged at once in one line, and the sweep goes on."""
         # Lightning, pandas and the rest take seconds to import: not for --help, --cfg and mistakes that Hydra finds.
-        from caso.runner.execution.run import run_job
-        from caso.runner.results.sweep import sweep_directory
+        with uncollected():
+            from caso.runner.execution.run import run_job
+            from caso.runner.results.sweep import sweep_directory
 
         self.directory = directory = Path(HydraConfig.get().runtime.output_dir)
         self.sweep = sweep_directory()

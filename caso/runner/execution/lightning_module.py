@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from caso.network.outputs import Outputs, as_logits
 from caso.runner.cli.messages import describe, printable
+from caso.runner.execution.lightning import pl
 from caso.runner.execution.loading import Batch, Group
 from caso.runner.execution.quarantine import isolate_failures
 from caso.runner.explain.explainers import constant_columns

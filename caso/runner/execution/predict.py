@@ -7,13 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
 from caso.runner.execution.environment import keep_freed_memory
+from caso.runner.execution.lightning import LightningEnvironment, pl
 from caso.runner.execution.lightning_module import ExplainModule
 from caso.runner.execution.loading import Batch, PixelBatches, ReadAhead
 from caso.runner.execution.quarantine import survive_readers

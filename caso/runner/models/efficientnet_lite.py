@@ -15,6 +15,7 @@ from caso.runner.cli.messages import ConfigError
 from caso.runner.components import Component
 from caso.runner.models.classifier import Classifier, ModelSource, Normalize
 from caso.runner.models.geometry import ResizeAndCrop
+from caso.runner.models.lean_timm import import_timm
 from caso.runner.models.names import given_classes, imagenet, settle_classes
 from caso.runner.models.weights import DEFAULT, KEY, NONE, PublishedModel, check_weights, fill, load_state
 
@@ -44,7 +45,7 @@ def efficientnet_lite(options: Any) -> ModelSource:
     classes = settle_classes(given_classes(options), imagenet(), weights, fixed=weights == DEFAULT)
 
     def load() -> Classifier:
-        import timm
+        timm = import_timm()
 
         network = timm.create_model(f"tf_{name}", pretrained=False, num_classes=classes.number)
         if weights == DEFAULT:
