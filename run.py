@@ -1,12 +1,11 @@
-"""Compute CAFO and CASO maps of images: ``python run.py order=second lambda1=1e-4``.
+"""Compute CAFO and CASO maps of images from a checkout: ``python run.py order=second lambda1=1e-4``.
 
-The work is in :mod:`caso.runner`; this file only says where the configuration lies.
+The same as the command ``caso`` of an installed package.
 """
 
 import sys
-from pathlib import Path
 
-from caso.runner.cli.app import main
+from caso.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(main(Path(__file__).resolve().parent / "conf"))
+    sys.exit(main())

@@ -30,6 +30,43 @@ def backward_batch(device: torch.device) -> int:
     return 64 if device.type == "cuda" else 8
 
 
+def explained_together(device: torch.device) -> int:
+    """Images that a run explains together, where nobody says how many.
+
+    On few cores large batches gain little, and a progress bar should move; a device without memory for so many gets
+    halves.
+    """
+    return 32 if device.type == "cuda" else 4
+
+
+def halve_until_it_fits(work: Callable[[int], _T], size: int, least: int = 1) -> tuple[_T, int]:
+    """Do work on so many images at once; where memory runs out, on half as many, and so on.
+
+    Args:
+        work: Takes how many images go at once.
+        size: How many at first.
+        least: How many there must be.
+
+    Returns:
+        What `work` returned, and the size that fitted.
+
+    Raises:
+        RuntimeError: `least` images do not fit (the error that PyTorch raised).
+    """
+    while True:
+        try:
+            return work(size), size
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or size <= least:
+                raise
+        # Outside the handler, so that the failed attempt's tensors are no longer referred to.
+        smaller = max(least, size // 2)
+        _log.warning("out of memory with %d images at once; going on with %d", size, smaller)
+        size = smaller
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
 class Chunks:
     """Cuts batches into chunks, and remembers the largest size that fitted."""
 
@@ -46,17 +83,14 @@ class Chunks:
         results: list[_T] = []
         start = 0
         while start < count:
-            size = min(self.size or count, count - start)
-            try:
-                results.append(work(slice(start, start + size)))
-                start += size
-                continue
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or size == 1:
-                    raise
-            # Outside the handler, so that the failed chunk's tensors are no longer referred to.
-            self.size = size // 2
-            _log.warning("out of memory with %d images at once; going on with %d", size, self.size)
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            asked = min(self.size or count, count - start)
+
+            def attempt(size: int, first: int = start, asked: int = asked) -> _T:
+                if size < asked:  # before the work, which may look at it
+                    self.size = size
+                return work(slice(first, first + size))
+
+            result, size = halve_until_it_fits(attempt, asked)
+            results.append(result)
+            start += size
         return results

@@ -14,8 +14,7 @@ from experiments.sweep import Job
 
 def method_of(job: Job) -> str:
     """The explainer that a job was asked for."""
-    asked = [word.partition("=")[2] for word in job.overrides.split() if word.startswith("explainer=")]
-    return asked[-1] if asked else str(job["explainer.name"])
+    return job.choice("explainer", str(job["explainer.name"]))
 
 
 def by_method(jobs: Mapping[str, Job], scores: Sequence[str]) -> pd.DataFrame:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from caso.arguments import CountOrNone, check_fields, require_module
-from caso.memory import Chunks, backward_batch, is_out_of_memory
+from caso.extras import needs
+from caso.memory import Chunks, backward_batch, halve_until_it_fits
 from caso.network import evaluation_copy, fingerprint
 from caso.network.outputs import Logits, as_logits, find_outputs
 from caso.precision import full_precision
@@ -89,15 +90,14 @@ class Baseline:
     def _chunk(self, network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
         """Explain with as many copies in one pass as fit."""
         count = len(images)
-        while True:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # Captum warns of the hooks that it sets
-                    return self._maps(network, images, targets, max(1, self._copies // count)).detach()
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or self._copies <= count:
-                    raise
-            self._copies = max(count, self._copies // 2)
+
+        def work(copies: int) -> Tensor:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Captum warns of the hooks that it sets
+                return self._maps(network, images, targets, max(1, copies // count)).detach()
+
+        maps, self._copies = halve_until_it_fits(work, self._copies, least=count)
+        return maps
 
     def _maps(self, network: nn.Module, images: Tensor, targets: Tensor, copies: int) -> Tensor:
         """Maps of a chunk; `copies` of each image fit into one pass."""
@@ -106,6 +106,23 @@ class Baseline:
     def _refuse(self, condition: bool, reason: str) -> None:
         if condition:
             raise ValueError(f"{self.name}: the network does not allow it: {reason}")
+
+
+@dataclass(kw_only=True, eq=False)
+class CaptumMethod(Baseline):
+    """An explanation method that Captum computes."""
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            MissingPackageError: Captum is not installed.
+            TypeError: the model is not a module.
+            ValueError: an option is out of range.
+        """
+        super().__post_init__()
+        with needs("baselines", f"explainer={self.name}"):
+            import captum.attr  # noqa: F401
 
 
 def _targets(network: nn.Module, images: Tensor, target: int | Tensor | None, chunks: Chunks) -> Tensor:

@@ -9,10 +9,11 @@ figure, ``figure.savefig("maps.pdf")``. As arrays, for pictures made otherwise: 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-try:
+from caso.extras import needs as _needs
+
+with _needs("plot", "caso.plot"):
     import matplotlib as _matplotlib  # noqa: F401
-except ImportError as error:
-    raise ImportError('caso.plot needs matplotlib: pip install "caso[plot]"') from error
+    import PIL as _PIL  # noqa: F401
 
 from caso.plot.colours import STYLES, colour, limit_of, overlay, photograph
 

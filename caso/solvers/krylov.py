@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from caso.curvature import HessianOperator, QuadraticModel
-from caso.linalg import norms
+from caso.linalg import largest_entries, norms
 from caso.objective import kkt_residual
 from caso.solvers.certificate import hvp_floor, status
 from caso.solvers.eigenvalue import eigenvalue_known, seek_eigenvalue
@@ -106,7 +106,7 @@ class KrylovNewton:
         """Extend the subspaces of the `images` `[b]` by `directions` `[b, d]`, the others' by nothing."""
         index = self.state.index[images]
         products = self._hessian(index) @ directions[images]
-        finite = torch.isfinite(products).all(1)
+        finite = torch.isfinite(largest_entries(products))
         if not bool(finite.all()):
             products = torch.where(finite[:, None], products, torch.zeros_like(products))
             self.solution.discard(index[~finite])

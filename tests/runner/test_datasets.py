@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from caso.extras import MissingPackageError
 from caso.runner.cli.messages import ConfigError
 from caso.runner.data import PHOTOS, Samples, crop_box, find_samples
 from caso.runner.data.decoding import UnreadableImageError
@@ -410,7 +411,8 @@ def test_huggingface(tmp_path: Path) -> None:
 
 def test_huggingface_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
-    assert "pip install datasets" in refusal(name="huggingface", root=str(tmp_path))
+    with pytest.raises(MissingPackageError, match="dataset=huggingface: needs the extra huggingface"):
+        found(name="huggingface", root=str(tmp_path))
 
 
 def test_a_missing_folder_is_said_without_far_fetched_suggestions(tmp_path: Path) -> None:

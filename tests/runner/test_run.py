@@ -290,7 +290,7 @@ def test_ctrl_c_keeps_what_was_explained(cli: Cli, monkeypatch: pytest.MonkeyPat
 
 
 def test_memory_that_runs_out_halves_the_batch() -> None:
-    from caso.runner.explain.explainers import halve_on_failure
+    from caso.runner.execution.quarantine import isolate_failures
 
     seen = []
 
@@ -302,7 +302,7 @@ def test_memory_that_runs_out_halves_the_batch() -> None:
         return batch + 1
 
     batch = torch.arange(7.0)
-    parts = halve_on_failure(solve, batch)
+    parts = isolate_failures(solve, batch)
     assert [first for first, _, _ in parts] == [0, 1, 3, 5]
     torch.testing.assert_close(torch.cat([result for _, _, result in parts]), batch + 1)
     assert seen[0] == 7

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from caso.network.outputs import Outputs, as_logits
 from caso.runner.cli.messages import describe, printable
-from caso.runner.data.regions import make_regions
 from caso.runner.execution.loading import Batch, Group
-from caso.runner.explain.explainers import constant_columns, halve_on_failure
+from caso.runner.execution.quarantine import isolate_failures
+from caso.runner.explain.explainers import constant_columns
 from caso.runner.explain.fitting import check_classes, copy_for_evaluation, first_outputs
 from caso.runner.explain.methods import Explained, Method, make_method
 from caso.runner.explain.scoring import Scorer, make_metrics
+from caso.runner.regions import make_regions
 from caso.runner.results.regions import Regions, regions_of
 
 log = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ class ExplainModule(pl.LightningModule):
             if not group.ids:
                 return
         start = time.perf_counter()
-        parts = halve_on_failure(lambda first, pixels: self._solve(first, pixels, group), group.pixels)
+        parts = isolate_failures(lambda first, pixels: self._solve(first, pixels, group), group.pixels)
         seconds = (time.perf_counter() - start) / len(group.ids)
         for first, pixels, result in parts:
             for index in range(len(pixels)):

@@ -5,8 +5,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,56 +13,18 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
-from caso.runner.data import Samples, find_samples
-from caso.runner.data.regions import make_regions
 from caso.runner.execution.environment import keep_freed_memory
 from caso.runner.execution.lightning_module import ExplainModule
 from caso.runner.execution.loading import Batch, PixelBatches, ReadAhead
-from caso.runner.execution.processes import Process
-from caso.runner.explain.explainers import constant_columns
-from caso.runner.models import find_model
+from caso.runner.execution.quarantine import survive_readers
+from caso.runner.execution.share import Share
 from caso.runner.models.classifier import Classifier, ModelSource
 from caso.runner.models.targets import align_labels, resolve, wants_label
-from caso.runner.results.manifest import Manifest
+from caso.runner.regions import make_regions
 from caso.runner.results.panel import Look
-from caso.runner.results.segments import SegmentWriter, finished_batches
 from caso.runner.results.writer import ResultWriter
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Share:
-    """What one process needs to explain its batches.
-
-    Attributes:
-        cfg: The whole configuration.
-        directory: The run's.
-        manifest: The run's.
-        process: Which of the run's processes this is.
-        device: ``cpu`` or ``cuda``.
-        samples: All images, in order.
-        source: The network, not loaded yet.
-    """
-
-    cfg: DictConfig
-    directory: Path
-    manifest: Manifest
-    process: Process
-    device: str
-    samples: Samples
-    source: ModelSource
-
-    def missing(self) -> list[int]:
-        """The batches of this process that are not finished yet."""
-        finished = finished_batches(self.directory)
-        own = range(self.process.rank, self.manifest.batches, self.process.world)
-        return [batch for batch in own if batch not in finished]
-
-
-def find_share(cfg: DictConfig, directory: Path, manifest: Manifest, process: Process, device: str) -> Share:
-    """Gather what a process needs that is started with a planned directory alone."""
-    return Share(cfg, directory, manifest, process, device, find_samples(cfg.dataset, cfg.seed), find_model(cfg.model))
 
 
 def load_network(source: ModelSource, cfg: DictConfig) -> tuple[Classifier, int | None]:
@@ -116,42 +76,9 @@ def explain_share(share: Share, tick: Callable[[], None] = lambda: None) -> None
         return PixelBatches(share.samples, classifier.preprocessing, indices, classes, regions)
 
     try:
-        _survive_readers(share, sink, lambda chosen: _predict(share, module, batches(chosen), tick))
+        survive_readers(share, sink, lambda chosen: _predict(share, module, batches(chosen), tick))
     finally:
         sink.close()
-
-
-def _survive_readers(share: Share, sink: ResultWriter, explain: Callable[[Sequence[int]], None]) -> None:
-    """Explain what is missing, whatever becomes of the processes that read images.
-
-    After one died, batches are read one at a time, to find out which one it cannot survive.
-    """
-    singly = 0
-    while missing := _missing(share, sink):
-        try:
-            explain(missing[:1] if singly else missing)
-            singly = max(0, singly - 1)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            if singly:
-                give_up(share, missing[0], "the process that read it was killed twice", sink.writer)
-            log.warning("a process that reads images was killed; going on with another")
-            singly = 2 * share.cfg.num_workers + 1  # as many as were being read ahead
-
-
-def _missing(share: Share, sink: ResultWriter) -> list[int]:
-    sink.settle()
-    return share.missing()
-
-
-def give_up(share: Share, batch: int, reason: str, writer: SegmentWriter) -> None:
-    """Finish a batch with rows that say why its images have no map."""
-    constant = constant_columns(share.cfg, share.source.name)
-    indices = share.manifest.images(batch)
-    writer.commit(
-        batch, [constant | {"image": share.samples[i].id, "status": "error", "message": reason} for i in indices]
-    )
 
 
 class _Tick(pl.Callback):

@@ -2,22 +2,22 @@
 
 import logging
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
-from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
+from caso.memory import explained_together
 from caso.runner.cli.jobs import settle, settle_alone
-from caso.runner.cli.messages import ConfigError, describe, printable
+from caso.runner.cli.messages import ConfigError, printable
 from caso.runner.data import Samples, find_samples
 from caso.runner.execution.devices import count_processes, find_device, take_share_of_machine
 from caso.runner.execution.environment import environment
-from caso.runner.execution.predict import Share, explain_share
+from caso.runner.execution.monitor import Monitor
+from caso.runner.execution.predict import explain_share
 from caso.runner.execution.processes import (
     Meeting,
     Process,
@@ -27,23 +27,16 @@ from caso.runner.execution.processes import (
     wait_for_others,
 )
 from caso.runner.execution.quarantine import Quarantine
+from caso.runner.execution.share import Share
 from caso.runner.models import find_model
 from caso.runner.models.targets import align_labels, resolve, wants_label
-from caso.runner.results.comparison import SCORES, print_scores, scores, write_scores
-from caso.runner.results.loggers import Guarded
+from caso.runner.results.gather import gather_results, print_results
 from caso.runner.results.manifest import PLAN, Manifest, hold, make_manifest, read_manifest, write_json
-from caso.runner.results.pictures import on_sheet, write_contact_sheet
-from caso.runner.results.progress import ShowProgress
-from caso.runner.results.segments import Follower
-from caso.runner.results.store import RESULTS, SUMMARY, Run, load_run, write_table
+from caso.runner.results.store import SUMMARY
 from caso.runner.results.sweep import jobs_at_once, overrides_of_job, sweep_directory
-from caso.runner.results.tables import make_console, print_run, summarize
+from caso.runner.results.tables import summarize
 
 log = logging.getLogger(__name__)
-
-# Images explained together where the configuration says auto. On few cores large batches gain little, and the bar
-# should move; a device that lacks memory for 32 gets halves, see `caso.runner.explain.explainers.halve_on_failure`.
-_AUTO_BATCH = {"cpu": 4, "cuda": 32}
 
 
 def run_job(
@@ -73,19 +66,29 @@ def run_job(
         source = find_model(cfg.model)
         _check_target(cfg.target, samples, source.class_names)
         process = outside or Process()
-        ids = list(samples.ids)
-        manifest = _manifest(cfg, directory, ids, _batch_size(cfg, device, len(ids), world), process, meeting, stack)
-        several, world = world > 1, min(world, manifest.batches)
+        size = _batch_size(cfg, device, len(samples), world)
+        manifest = stack.enter_context(_held(cfg, directory, samples.ids, size, process, meeting))
         share = Share(cfg, directory, manifest, process, device, samples, source)
-        with end_on_sigterm():
-            if not process.leads:
-                explain_share(share)
-                return 0
-            log.info("%s: %d images, order=%s, on %s", source.name, len(ids), cfg.order.name, _described(device, world))
-            write_json(directory / "environment.json", environment(cfg, device))
-            # The part of the machine is seen by new processes alone: this one may have used its devices already.
-            here = outside is not None or not (several or dealt)
-            return _lead(share, world, start, here=here)
+        stack.enter_context(end_on_sigterm())
+        if not process.leads:
+            explain_share(share)
+            return 0
+        several, world = world > 1, min(world, manifest.batches)
+        log.info("%s: %d images, order=%s, on %s", source.name, len(samples), cfg.order.name, _described(device, world))
+        write_json(directory / "environment.json", environment(cfg, device))
+        with Monitor(cfg, directory, manifest) as monitor:
+            try:
+                # The part of the machine is seen by new processes alone: this one may have used its devices already.
+                _explain(share, world, monitor, here=outside is not None or not (several or dealt))
+            finally:
+                # However it ended, what there is can be read; a full disk must not hide the reason.
+                results = gather_results(directory, time.perf_counter() - start)
+            ended = {"status": "finished", **summarize(results.run.table), "seconds": time.perf_counter() - start}
+            monitor.summary = ended
+        write_json(directory / SUMMARY, ended)
+        # A sweep ends with one table over all its jobs.
+        shown = sweep_directory() is not None or print_results(results)
+        return int(ended["failed_images"] > 0 or not (results.written and shown))
 
 
 def _checked(composed: DictConfig, directory: Path) -> DictConfig:
@@ -104,118 +107,48 @@ def _check_target(target: Any, samples: Samples, class_names: Sequence[str] | No
         resolve(target, class_names)
 
 
-class _Monitor:
-    """Follows what all processes of a run finish: for the bar and the logger."""
-
-    def __init__(self, cfg: DictConfig, directory: Path, manifest: Manifest) -> None:
-        self.manifest, self.finished = manifest, 0
-        self._directory, self._images = directory, 0
-        self._follower = Follower(directory)
-        self._logger = Guarded(cfg, directory)
-        self._progress = ShowProgress(manifest.count, make_console(stderr=True))
-        self._shown: set[str] = set()
-
-    def look(self) -> None:
-        """Take what is new."""
-        for one in self._follower.poll():
-            self.finished += 1
-            self._images += len({row["image"] for row in one.rows})
-            for row in one.rows:
-                picture = row.get("picture") or ""
-                new = picture and picture not in self._shown
-                self._shown.add(picture)
-                self._logger.log(row, self._directory / picture if new else None)
-        self._progress.show(self._images)
-
-    def remaining(self) -> int:
-        """How many batches are left."""
-        self.look()
-        return self.manifest.batches - self.finished
-
-    def close(self, summary: dict[str, Any]) -> None:
-        self._progress.close()
-        self._logger.finish(summary)
+def _explain(share: Share, world: int, monitor: Monitor, *, here: bool) -> None:
+    """Explain the batches that are missing: in this process, or in `world` others."""
+    left = monitor.remaining()
+    if left < share.manifest.batches:
+        log.info("%d of %d batches were finished before", share.manifest.batches - left, share.manifest.batches)
+    if here:
+        explain_share(share, monitor.look)
+        wait_for_others(monitor.remaining)
+    elif left:
+        quarantine = Quarantine(share, world)
+        settings: Any = OmegaConf.to_container(share.cfg, resolve=True)
+        run_workers(share.directory, settings, world, monitor.look, quarantine.record)
+        if left := monitor.remaining():
+            raise ProcessFailedError(f"the processes ended, but {left} batches were never finished")
 
 
-def _lead(share: Share, world: int, start: float, *, here: bool) -> int:
-    """Explain what is missing, `here` or in other processes; then gather, write and print."""
-    cfg, directory = share.cfg, share.directory
-    monitor = _Monitor(cfg, directory, share.manifest)
-    summary: dict[str, Any] = {"status": "failed"}
-    try:
-        before = share.manifest.batches - monitor.remaining()
-        if before:
-            log.info("%d of %d batches were finished before", before, share.manifest.batches)
-        try:
-            if here:
-                explain_share(share, monitor.look)
-                wait_for_others(monitor.remaining)
-            elif monitor.remaining():
-                quarantine = Quarantine(share, world)
-                settings: Any = OmegaConf.to_container(cfg, resolve=True)
-                run_workers(directory, settings, world, monitor.look, quarantine.record)
-                if left := monitor.remaining():
-                    raise ProcessFailedError(f"the processes ended, but {left} batches were never finished")
-        finally:
-            # However it ended, what there is can be read; a full disk must not hide the reason.
-            run = load_run(directory)
-            scored = scores(run)
-            written = _write(run, scored)
-        pictures = [name for name in dict.fromkeys(run.table["picture"]) if name]
-        write_contact_sheet(directory, [p for i, p in enumerate(pictures) if on_sheet(i)], len(pictures))
-        summary = {"status": "finished", **summarize(run.table), "seconds": time.perf_counter() - start}
-    finally:
-        monitor.close(summary)
-    write_json(directory / SUMMARY, summary)
-    if sweep_directory() is None:  # a sweep ends with one table over all its jobs
-        try:
-            console = make_console()
-            print_scores(scored, console, f"{SCORES}.csv")
-            print_run(run, console)
-        except (OSError, SystemExit) as error:  # rich ends the program where nobody reads any more
-            reason = describe(error) if isinstance(error, OSError) else "nobody reads it"
-            log.error("the table cannot be printed: %s", reason)
-            written = False
-    return int(summary["failed_images"] > 0 or not written)
-
-
-def _write(run: Run, scored: pd.DataFrame) -> bool:
-    """Write the table, and tell whether that could be done; it can be read without."""
-    try:
-        if len(run.table):
-            write_table(run)
-            write_scores(scored, run.directory, SCORES)
-    except OSError as error:
-        log.error("%s cannot be written: %s; load_run reads the results", RESULTS, describe(error))
-        return False
-    return True
-
-
-def _manifest(
+@contextmanager
+def _held(
     cfg: DictConfig,
     directory: Path,
-    ids: list[str],
+    ids: Sequence[str],
     batch_size: int,
     process: Process,
     meeting: Meeting | None,
-    stack: ExitStack,
-) -> Manifest:
-    """Take the directory for this run, and write its manifest; all processes hear whether the first one could."""
+) -> Iterator[Manifest]:
+    """Within, the directory is this run's, with its manifest; all processes hear whether the first one could begin."""
     if not process.leads:
         assert meeting is not None
         if not meeting.agree():
             raise ConfigError("hydra.run.dir", directory, "the first process could not begin; see its message")
-        return read_manifest(directory)
-    planned = False
-    try:
-        lock: FileLock = hold(directory)
-        stack.callback(lock.release)
-        manifest = make_manifest(directory, cfg, ids, batch_size, overrides_of_job())
-        planned = True
-    finally:
-        if meeting is not None:
-            meeting.agree(planned)
-    return manifest
+        yield read_manifest(directory)
+        return
+    with ExitStack() as stack:
+        planned = False
+        try:
+            stack.callback(hold(directory).release)
+            manifest = make_manifest(directory, cfg, list(ids), batch_size, overrides_of_job())
+            planned = True
+        finally:
+            if meeting is not None:
+                meeting.agree(planned)
+        yield manifest
 
 
 def _world(cfg: DictConfig, device: str, outside: Process | None) -> int:
@@ -230,8 +163,9 @@ def _world(cfg: DictConfig, device: str, outside: Process | None) -> int:
 
 def _batch_size(cfg: DictConfig, device: str, images: int, world: int) -> int:
     """Images explained together: not so many that processes have nothing to do."""
-    size = _AUTO_BATCH[device] if cfg.batch_size == "auto" else int(cfg.batch_size)
-    return max(1, min(size, -(-images // world))) if cfg.batch_size == "auto" else size
+    if cfg.batch_size != "auto":
+        return int(cfg.batch_size)
+    return max(1, min(explained_together(torch.device(device)), -(-images // world)))
 
 
 def _described(device: str, world: int) -> str:

@@ -1,15 +1,13 @@
 """From the configuration to an explainer, and from images to explanations."""
 
-from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 import caso
 from caso.postprocess import magnitude, times_input
 from caso.runner.cli.validation import resolve_solver
-from caso.runner.data.regions import make_regions
+from caso.runner.regions import make_regions
 
 OWN = ("auto", "cafo", "caso")
 """The explainers that are the project's own; ``auto`` is the one that ``order`` names."""
@@ -93,30 +91,3 @@ def constant_columns(cfg: Any, model_name: str) -> dict[str, Any]:
         "seed": cfg.seed,
         "model": model_name,
     }
-
-
-def halve_on_failure(
-    solve: Callable[[int, Tensor], Any], pixels: Tensor, first: int = 0
-) -> list[tuple[int, Tensor, Any]]:
-    """Explain a batch; if that fails, each of its halves, down to single images.
-
-    So a batch that does not fit in memory is explained in smaller ones, and an image that fails costs itself alone.
-
-    Args:
-        solve: Explains images, given the index of the first in the batch, and their pixels ``[b, C, H, W]``.
-        pixels: The batch.
-        first: Place of its first image, for the recursion.
-
-    Returns:
-        Triples of an index, the pixels from there on, and what ``solve`` returned, or the exception for a single image.
-    """
-    try:
-        return [(first, pixels, solve(first, pixels))]
-    except Exception as error:  # whatever a network, or memory, may raise
-        if len(pixels) == 1:
-            return [(first, pixels, error)]
-    # Outside the handler, whose exception would keep the failed attempt's tensors alive.
-    if pixels.is_cuda:
-        torch.cuda.empty_cache()
-    middle = len(pixels) // 2
-    return halve_on_failure(solve, pixels[:middle], first) + halve_on_failure(solve, pixels[middle:], first + middle)

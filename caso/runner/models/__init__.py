@@ -4,30 +4,12 @@ Each choice is a function from its options to a :class:`ModelSource`, which know
 known) and loads the weights only when asked, so that mistakes show before.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from caso.runner.cli.messages import ConfigError, choices
+from caso.runner.components import Component, components
 from caso.runner.models.classifier import Classifier, ModelSource, Normalize
-from caso.runner.models.efficientnet_lite import efficientnet_lite
-from caso.runner.models.entry import python_entry
-from caso.runner.models.from_timm import timm_classifier
-from caso.runner.models.from_torchvision import torchvision_classifier
 from caso.runner.models.geometry import ResizeAndCrop, to_grey, to_pixels
-
-MODELS: dict[str, Callable[[Any], ModelSource]] = {
-    "efficientnet_lite0": efficientnet_lite,
-    "efficientnet_lite1": efficientnet_lite,
-    "efficientnet_lite2": efficientnet_lite,
-    "resnet18": torchvision_classifier,
-    "resnet34": torchvision_classifier,
-    "resnet50": torchvision_classifier,
-    "resnet101": torchvision_classifier,
-    "resnet152": torchvision_classifier,
-    "torchvision": torchvision_classifier,
-    "timm": timm_classifier,
-    "python": python_entry,
-}
 
 __all__ = [
     "MODELS",
@@ -39,6 +21,9 @@ __all__ = [
     "to_grey",
     "to_pixels",
 ]
+
+MODELS: dict[str, Component] = components(__name__, __path__)
+"""Every family of networks, and every network that is known by its own name."""
 
 
 def find_model(options: Any) -> ModelSource:

@@ -23,16 +23,27 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+from omegaconf import MISSING
 from torch import nn
 
 from caso.runner.cli.messages import ConfigError, describe
+from caso.runner.components import Component
 from caso.runner.models.attention import use_plain_attention
 from caso.runner.models.classifier import Classifier, ModelSource
 from caso.runner.models.geometry import to_pixels
 
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class PythonEntry:
+    """Options of a network made by the user's own code."""
+
+    name: str = MISSING
+    entry: str = MISSING
 
 
 def python_entry(options: Any) -> ModelSource:
@@ -90,3 +101,6 @@ def _checked(entry: str, returned: Any) -> Classifier:
         if not all(isinstance(name, str) for name in class_names):
             raise ConfigError("model.entry", entry, "must return its class names as strings, or None")
     return Classifier(network.eval(), preprocessing or to_pixels, class_names)
+
+
+COMPONENT = Component(("python",), PythonEntry, python_entry)

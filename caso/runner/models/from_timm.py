@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from caso.runner.cli.messages import ConfigError, choices, nearest
+from caso.runner.components import Component
 from caso.runner.models.attention import use_plain_timm_attention
 from caso.runner.models.classifier import Classifier, ModelSource, Normalize
 from caso.runner.models.geometry import ResizeAndCrop, three_channels
@@ -18,6 +19,7 @@ from caso.runner.models.weights import (
     DEFAULT,
     KEY,
     NONE,
+    PublishedModel,
     check_weights,
     fetch_hub,
     fetch_url,
@@ -149,3 +151,6 @@ class TimmGeometry:
         """
         pixels = self.transform(three_channels(image) if isinstance(image, Tensor) else image)
         return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.clamp(0, 1)
+
+
+COMPONENT = Component(("timm",), PublishedModel, timm_classifier)

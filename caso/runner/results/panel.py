@@ -91,11 +91,9 @@ def draw(panel: Panel, look: Look | None = None) -> Image.Image:
     Returns:
         An RGB image.
     """
-    look = look or Look()
-    tiles = [_tile(colours.photograph(panel.pixels), look.size), *_drawn_maps(panel, look)]
+    tiles = draw_tiles(panel, look or Look())
     labels = ["", *panel.labels]
     if panel.overlay is not None:
-        tiles.insert(1, _drawn_regions(panel, panel.overlay, tiles[0].size))
         labels.insert(1, panel.overlay.caption)
     width, height = tiles[0].size
     labels = labels if any(labels) else []
@@ -140,6 +138,13 @@ def contact_sheet(pictures: Sequence[Path], note: str = "") -> Image.Image:
     if note:
         _write(ImageDraw.Draw(sheet), (_GAP, rows * height), note, _PALE, sheet.width - 2 * _GAP)
     return sheet
+
+
+def draw_tiles(panel: Panel, look: Look) -> list[Image.Image]:
+    """Draw the photograph, its regions if there are any, and its maps, all of one size."""
+    photograph = _tile(colours.photograph(panel.pixels), look.size)
+    regions = [] if panel.overlay is None else [_drawn_regions(panel, panel.overlay, photograph.size)]
+    return [photograph, *regions, *_drawn_maps(panel, look)]
 
 
 def _drawn_maps(panel: Panel, look: Look) -> list[Image.Image]:

@@ -38,7 +38,7 @@ def panel(
         return None
     if len(pairs) > _MOST_MAPS:
         pairs = [pairs[i] for i in spread([float(row["sparsity"]) for row, _ in pairs], _MOST_MAPS)]
-    first, overlay = pairs[0][0], None if regions is None else _overlay(regions)
+    first, overlay = pairs[0][0], None if regions is None else overlay_of(regions)
     title = f"{first['image']}: {first['predicted_name']} {first['confidence']:.3f}"
     if first["target"] != first["predicted"]:
         title += f", explained: {first['target_name']}"
@@ -65,7 +65,7 @@ def _sparse(row: dict[str, Any], regions: Regions | None) -> str:
     return f"{kept} of {len(regions.rows)} regions"
 
 
-def _overlay(regions: Regions) -> RegionOverlay | None:
+def overlay_of(regions: Regions) -> RegionOverlay | None:
     """The regions that are in the map; None where they differ from channel to channel."""
     labels = regions.labels
     if labels.ndim > _AXES:

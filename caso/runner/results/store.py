@@ -135,7 +135,7 @@ class Run:
         """
         x = np.asarray(self.metrics[metric]["x"], dtype=float)
         missing = [float("nan")] * len(x)
-        values = [row.get("curves", {}).get(metric, missing) for row in _read_rows(self.directory)]
+        values = [row.get("curves", {}).get(metric, missing) for row in read_rows(self.directory)]
         return x, np.asarray(values, dtype=float).reshape(-1, len(x))
 
     @property
@@ -143,7 +143,7 @@ class Run:
         """A row for each region of each image, by rank; the columns are :class:`RegionRow`'s. Empty without regions."""
         rows = [
             {"image": row["image"], **dict(zip(REGION_COLUMNS, region, strict=True))}
-            for row in _read_rows(self.directory)
+            for row in read_rows(self.directory)
             for region in row.get("regions", ())
         ]
         return pd.DataFrame(rows, columns=["image", *REGION_COLUMNS])
@@ -154,7 +154,7 @@ class Run:
         Raises:
             KeyError: If the run has no regions of this image.
         """
-        for row in _read_rows(self.directory):
+        for row in read_rows(self.directory):
             if row["image"] == image and "labels" in row:
                 return read_labels(self.directory, row["labels"])
         raise KeyError(image)
@@ -184,14 +184,18 @@ def load_run(path: str | Path) -> Run:
     return Run(directory)
 
 
-def _read_rows(directory: Path) -> list[dict[str, Any]]:
-    """Read the rows of all processes, in the images' order."""
+def read_rows(directory: Path) -> list[dict[str, Any]]:
+    """Read the rows of all processes, in the images' order, with what the table leaves out.
+
+    That is: ``scores``, ``curves``, and with an image's first row ``regions``, ``labels``, ``photograph`` and
+    ``outlines``; with each, ``thumbnail``. The last three, and ``labels``, are locators.
+    """
     batches = sorted(Follower(directory).poll(), key=lambda one: one.batch)
     return [row for one in batches for row in one.rows]
 
 
 def _read_table(directory: Path) -> pd.DataFrame:
-    rows = [row | row.get("scores", {}) for row in _read_rows(directory)]
+    rows = [row | row.get("scores", {}) for row in read_rows(directory)]
     scores = dict.fromkeys(name for row in rows for name in row.get("scores", {}))
     table = pd.DataFrame(rows, columns=[*COLUMNS, *scores], dtype=object)
     for column in table.columns:

@@ -1,100 +1,44 @@
-"""Regions of images: found by a function of the pixels, or read from the user's own label images."""
+"""Regions from the user's own label images."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
+from omegaconf import MISSING, OmegaConf
 from PIL import Image
 from torch import Tensor
 
-from caso.regions import channels, patches
 from caso.runner.cli.messages import ConfigError
+from caso.runner.components import Component
 from caso.runner.data.decoding import Picture
+from caso.runner.regions.base import Find, RegionOptions
 
-REGIONS = ("none", "slic", "felzenszwalb", "patches", "channels", "masks")
 _FILES = (".png", ".tif", ".tiff", ".bmp", ".gif", ".npy")
-Find = Callable[[Tensor], Tensor]
 
 
-class Regions(Protocol):
-    """Gives an image its regions. Can be pickled."""
+@dataclass
+class Masks(RegionOptions):
+    """Options of the user's own label images."""
 
-    @property
-    def find(self) -> Find | None:
-        """The regions as a function of images ``[B, C, H, W]``; None where they are each image's own."""
-
-    def labels(self, name: str, picture: Picture, pixels: Tensor, preprocessing: Callable[[Any], Tensor]) -> Tensor:
-        """Labels ``[H, W]`` or ``[C, H, W]`` of an image, -1 for none.
-
-        Args:
-            name: The image's id.
-            picture: As it was read.
-            pixels: What the network gets, ``[C, H, W]``.
-            preprocessing: From the one to the other.
-
-        Raises:
-            ValueError: If there are none for this image, or they do not fit it.
-        """
-
-    def name(self, label: int) -> str:
-        """What a region is called."""
+    path: str = MISSING
+    names: Any = None
+    ignore: int | None = None
 
 
-def make_regions(options: Any) -> Regions | None:
-    """Make what a checked configuration's group ``regions`` describes; None for single entries.
+def masks(options: Any) -> "MaskRegions":
+    """Find the user's label images.
+
+    Args:
+        options: ``path``: one file for all images, or a folder of files named by the images' ids. ``names``: of the
+            labels. ``ignore``: the label of what belongs to no region.
 
     Raises:
-        ConfigError: If a value is out of range, or there is no such file.
+        ConfigError: If there is no such file or folder, or the names are none.
     """
-    kind = options.name
-    if kind == "none":
-        return None
-    if kind == "masks":
-        return _masks(options)
-    given = {str(key): value for key, value in options.items() if key not in ("name", "keep")}
-    try:
-        return _Found(kind, given, _function(kind, given))
-    except ValueError as error:
-        key = str(error).partition("=")[0]
-        raise ConfigError(f"regions.{key}", given.get(key), str(error).partition(": ")[2]) from error
-
-
-def _function(kind: str, options: Mapping[str, Any]) -> Find:
-    if kind in ("patches", "channels"):
-        return patches(**options) if kind == "patches" else channels()
-    from caso import segmentation  # scikit-image is imported where it is needed
-
-    found: Find = getattr(segmentation, kind)(**options)
-    return found
-
-
-class _Found:
-    """Regions by a function of the pixels."""
-
-    def __init__(self, kind: str, options: Mapping[str, Any], find: Find) -> None:
-        self._kind, self._options, self.find = kind, options, find
-
-    def __reduce__(self) -> Any:
-        return _found, (self._kind, self._options)
-
-    def labels(self, name: str, picture: Picture, pixels: Tensor, preprocessing: Callable[[Any], Tensor]) -> Tensor:
-        labels = self.find(pixels[None])
-        return labels if labels.dim() == pixels.dim() - 1 and len(labels) != 1 else labels[0]
-
-    def name(self, label: int) -> str:
-        return f"{'channel' if self._kind == 'channels' else 'region'} {label}"
-
-
-def _found(kind: str, options: Mapping[str, Any]) -> _Found:
-    return _Found(kind, options, _function(kind, options))
-
-
-def _masks(options: Any) -> "_Masks":
     path = Path(str(options.path)).expanduser()
     if not path.exists():
         raise ConfigError("regions.path", options.path, "no such file or folder")
@@ -110,11 +54,11 @@ def _masks(options: Any) -> "_Masks":
         by_label = {int(label): str(name) for label, name in names.items()}
     except ValueError as error:
         raise ConfigError("regions.names", options.names, "labels must be whole numbers") from error
-    return _Masks(path, by_label, options.ignore)
+    return MaskRegions(path, by_label, options.ignore)
 
 
 @dataclass(frozen=True)
-class _Masks:
+class MaskRegions:
     """Regions from label images: of the photograph's size, or of the size that the network gets."""
 
     path: Path
@@ -123,12 +67,15 @@ class _Masks:
 
     @property
     def find(self) -> Find | None:
+        """None: the regions are each image's own."""
         return None
 
     def name(self, label: int) -> str:
+        """Name a region as the user does."""
         return self.names.get(label, f"region {label}")
 
     def labels(self, name: str, picture: Picture, pixels: Tensor, preprocessing: Callable[[Any], Tensor]) -> Tensor:
+        """Read an image's labels."""
         file = self.path if self.path.is_file() else self._file(name)
         labels = torch.from_numpy(_read(file).astype(np.int64))
         if self.ignore is not None:
@@ -189,3 +136,6 @@ def _through(preprocessing: Callable[[Any], Tensor], labels: Tensor) -> Tensor:
         for where, size in zip(at[:2], (height, width), strict=True)
     )
     return labels[row, column]
+
+
+COMPONENT = Component(("masks",), Masks, masks)

@@ -1,102 +1,70 @@
-"""Loggers beside the run's own files, found by the key ``logger``.
-
-They show a run to other tools. The run's directory is the source of truth, so whatever fails here is said once and
-never stops a run.
-"""
+"""Weights & Biases: one run a job, its sweep as the group; offline where there is no key."""
 
 import json
 import logging
 import netrc
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
 
+from caso.extras import needs
 from caso.runner.cli.messages import ConfigError, choices, describe, printable
-from caso.runner.explain.explainers import constant_columns
-from caso.runner.results.pictures import CONTACT_SHEET
+from caso.runner.results.loggers.base import FIGURES, OF_IMAGES, RunLogger, figures, settings
 from caso.runner.results.store import DEFINITIONS
 
 log = logging.getLogger(__name__)
 
-# The columns that are figures of an image.
-FIGURES = ("confidence", "lambda1", "lambda2_effective", "lambda_max", "sparsity", "kkt_residual", "hvps", "seconds")
+MODES = ("online", "offline", "disabled")
 _TABLE = ("image", "predicted_name", "target_name", "status", *FIGURES)
 _LONGEST_NAME, _LONGEST_TAG = 128, 64  # characters that W&B takes
 _DATA_DIRECTORY = "WANDB_DATA_DIR"
-_OF_IMAGES = "image/"  # before the names of what is one image's
 
 
-class RunLogger(Protocol):
-    """Takes a run's results as they come."""
+@dataclass
+class Wandb(RunLogger):
+    """Figures and pictures of images, a table of both, mean curves and the run's figures.
 
-    def log(self, row: dict[str, Any], picture: Path | None) -> None:
-        """Take a row; its image's picture comes with the image's first row."""
+    Attributes:
+        project: The name of the project there.
+        entity: A user or team; None for the account's default.
+        mode: One of :data:`MODES`; None for online where there is a key, else offline.
+    """
 
-    def finish(self, summary: dict[str, Any]) -> None:
-        """Take the run's figures in short, and close."""
+    project: str
+    entity: str | None
+    mode: str | None
 
+    name = "wandb"
 
-class Nothing:
-    """Log nothing."""
+    def check(self) -> None:
+        """See whether W&B is installed."""
+        if self.mode is not None and self.mode not in MODES:
+            raise ConfigError("logger.wandb.mode", self.mode, f"must be {choices(MODES)}")
+        with needs("wandb", "logger=wandb"):
+            import wandb  # noqa: F401
 
-    def log(self, row: dict[str, Any], picture: Path | None) -> None:
-        """Do nothing."""
-
-    def finish(self, summary: dict[str, Any]) -> None:
-        """Do nothing."""
-
-
-class Csv:
-    """Lightning's CSVLogger: ``logs/metrics.csv`` with one step a row, and ``logs/hparams.yaml``."""
-
-    def __init__(self, cfg: Any, directory: Path) -> None:
-        """Write the configuration."""
-        from pytorch_lightning.loggers import CSVLogger
-
-        # A run that is resumed logs its earlier images again.
-        shutil.rmtree(directory / "logs", ignore_errors=True)
-        self._logger = CSVLogger(save_dir=directory, name="logs", version="")
-        self._logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-        self._step = 0
-
-    def log(self, row: dict[str, Any], picture: Path | None) -> None:
-        """Write the row's figures."""
-        figures = {name: row[name] for name in FIGURES if name in row} | row.get("scores", {})
-        values: dict[str, Any] = {name: float(value) for name, value in figures.items()}
-        if values:
-            self._logger.log_metrics(values, step=self._step)
-        self._step += 1
-
-    def finish(self, summary: dict[str, Any]) -> None:
-        """Write what is left."""
-        self._logger.save()
-
-
-class Wandb:
-    """Weights & Biases: one run a job, its sweep as the group; offline where there is no key."""
-
-    def __init__(self, cfg: Any, directory: Path) -> None:
+    def start(self, cfg: Any, directory: Path) -> None:
         """Start the run there."""
         import wandb
 
         from caso.runner.results.sweep import overrides_of_job, sweep_directory
 
         sweep = sweep_directory()
-        mode = _mode(cfg.logger.mode)
+        mode = _mode(self.mode)
         options: dict[str, Any] = {
-            "project": cfg.logger.project,
-            "entity": cfg.logger.entity,
+            "project": self.project,
+            "entity": self.entity,
             "dir": str(directory),
             "group": f"{sweep.parent.name}-{sweep.name}" if sweep is not None else None,
             "name": _run_name(overrides_of_job(), directory),
             "tags": _tags(cfg),
-            "config": OmegaConf.to_container(cfg, resolve=True),
+            "config": settings(cfg),
             "settings": wandb.Settings(silent=True, console="off", init_timeout=30),
             "reinit": "finish_previous",
         }
@@ -108,7 +76,7 @@ class Wandb:
             log.warning("logger=wandb: no connection (%s); logging offline", describe(error))
             self._run = wandb.init(mode="offline", **options)
         # The summary is the run's: without this it would hold the last image's figures.
-        self._run.define_metric(f"{_OF_IMAGES}*", summary="none")
+        self._run.define_metric(f"{OF_IMAGES}*", summary="none")
         self._image = wandb.Image
         self._table = wandb.Table(columns=[*_TABLE, "picture"])
         self._directory = directory
@@ -117,7 +85,7 @@ class Wandb:
 
     def log(self, row: dict[str, Any], picture: Path | None) -> None:
         """Log the row's figures, and its image's picture as an image and in the table."""
-        values: dict[str, Any] = {name: row[name] for name in FIGURES if name in row} | row.get("scores", {})
+        values: dict[str, Any] = dict(figures(row))
         for name, curve in row.get("curves", {}).items():
             self._curves.setdefault(name, []).append(curve)
         drawn = None if picture is None else self._image(str(picture), caption=_caption(row))
@@ -125,10 +93,12 @@ class Wandb:
         if drawn is not None:
             values["picture"] = drawn
         if values:
-            self._run.log({f"{_OF_IMAGES}{name}": value for name, value in values.items()})
+            self._run.log({f"{OF_IMAGES}{name}": value for name, value in values.items()})
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Log the table, the contact sheet and the summary, and end the run."""
+        from caso.runner.results.pictures import CONTACT_SHEET
+
         sheet = self._directory / CONTACT_SHEET
         try:
             with _files_of_tables_in(self._directory / "wandb" / "data"):
@@ -139,6 +109,10 @@ class Wandb:
             self._run.summary.update({key: value for key, value in summary.items() if key != "message"})
         finally:
             self._run.finish(exit_code=0 if summary.get("status") == "finished" else 1)
+
+    def abandon(self) -> None:
+        """End the run there."""
+        self._run.finish(exit_code=1)
 
     def _log_curves(self) -> None:
         """Log the mean curve over the images of each metric that has one."""
@@ -153,57 +127,6 @@ class Wandb:
             self._run.log({f"curves/{name}": plot})
 
 
-class Guarded:
-    """A logger whose first failure is logged in one line, and which is silent afterwards.
-
-    Args:
-        cfg: The whole configuration.
-        directory: The run's directory.
-    """
-
-    def __init__(self, cfg: Any, directory: Path) -> None:
-        """Start the logger that the configuration names."""
-        self._name = cfg.logger.name
-        self._logger: RunLogger = Nothing()
-        self._attempt(lambda: setattr(self, "_logger", LOGGERS[self._name](cfg, directory)))
-
-    def log(self, row: dict[str, Any], picture: Path | None) -> None:
-        """Pass a row on."""
-        self._attempt(lambda: self._logger.log(row, picture))
-
-    def finish(self, summary: dict[str, Any]) -> None:
-        """Pass the summary on, and close."""
-        self._attempt(lambda: self._logger.finish(summary))
-
-    def _attempt(self, action: Any) -> None:
-        try:
-            action()
-        except Exception as error:  # logging never stops a run
-            log.warning("logger=%s: stopped (%s); results are still written", self._name, describe(error))
-            log.debug("logger failed", exc_info=True)
-            broken, self._logger = self._logger, Nothing()
-            if isinstance(broken, Wandb):
-                broken._run.finish(exit_code=1)
-
-
-LOGGERS: dict[str, Any] = {"none": lambda cfg, directory: Nothing(), "csv": Csv, "wandb": Wandb}
-
-
-def check_logger(cfg: Any) -> None:
-    """Check that a logger can be made, before anything runs.
-
-    Raises:
-        ConfigError: If its package is missing.
-    """
-    if cfg.logger.name not in LOGGERS:
-        raise ConfigError("logger", cfg.logger.name, f"must be {choices(LOGGERS)}")
-    if cfg.logger.name == "wandb":
-        try:
-            import wandb  # noqa: F401
-        except ImportError as error:
-            raise ConfigError("logger", "wandb", "needs the package: pip install wandb") from error
-
-
 def _mode(asked: str | None) -> Any:
     """Choose online where there is a key and nothing else is asked; say so where there is none."""
     mode = asked or os.environ.get("WANDB_MODE") or "online"
@@ -215,10 +138,12 @@ def _mode(asked: str | None) -> Any:
 
 def _tags(cfg: Any) -> list[str]:
     """What runs are filtered by: model, data set, order, explainer."""
-    settings = constant_columns(cfg, OmegaConf.select(cfg, "model.entry") or cfg.model.name)
-    tags = [settings["model"], cfg.dataset.name, settings["explainer"]]
-    if "order" in settings:  # methods to compare with have none
-        tags.append(f"order={settings['order']}")
+    from caso.runner.explain.explainers import constant_columns
+
+    columns = constant_columns(cfg, OmegaConf.select(cfg, "model.entry") or cfg.model.name)
+    tags = [columns["model"], cfg.dataset.name, columns["explainer"]]
+    if "order" in columns:  # methods to compare with have none
+        tags.append(f"order={columns['order']}")
     return list(dict.fromkeys(str(tag)[:_LONGEST_TAG] for tag in tags))
 
 
