@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from caso.extras import needs
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -29,6 +31,7 @@ def image_row(explanation: Any, index: int) -> dict[str, Any]:
     found: dict[str, Any] = {name: float(getattr(explanation, name)[index]) for name in _FLOATS}
     found |= {name: int(getattr(explanation, name)[index]) for name in _INTEGERS}
     return found | {
+        "order": "first" if explanation.curvature == "none" else "second",
         "status": explanation.status[index],
         "solver": explanation.solver,
         "curvature": explanation.curvature,
@@ -39,11 +42,12 @@ def image_row(explanation: Any, index: int) -> dict[str, Any]:
 
 def frame(result: Any) -> DataFrame:
     """An `Explanation` or a `PathExplanation` as a table: image by image, each by rising lambda1."""
-    try:
+    with needs("run", "to_pandas"):
         from pandas import DataFrame
-    except ImportError as error:
-        raise ImportError('to_pandas needs pandas: pip install "caso[run]"') from error
     settings = getattr(result, "explanations", [result])
-    same = {"order": "first" if result.curvature == "none" else "second", "lambda2": result.lambda2}
-    rows = [{"image": index} | same | image_row(one, index) for index in range(len(result)) for one in settings]
+    rows = [
+        {"image": index, "lambda2": result.lambda2} | image_row(one, index)
+        for index in range(len(result))
+        for one in settings
+    ]
     return DataFrame(rows, columns=list(_COLUMNS))
