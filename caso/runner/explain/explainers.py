@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 import caso
@@ -74,36 +75,38 @@ def finish_maps(cfg: Any, maps: Tensor, pixels: Tensor) -> Tensor:
     return magnitude(maps) if cfg.magnitude else maps
 
 
-def figures(explanation: Any, index: int) -> dict[str, Any]:
-    """Collect an image's entries of an ``Explanation`` under the names of the results' columns.
+_NUMBERS = (
+    "confidence",
+    "target_confidence",
+    "lambda1",
+    "lambda2_effective",
+    "lambda_max",
+    "lambda_max_error",
+    "sparsity",
+    "kkt_residual",
+    "error_bound",
+    "floor",
+)
+_COUNTS = ("target", "predicted", "hvps")
 
-    Args:
-        explanation: Of a batch.
-        index: The image's index in the batch.
-    """
-    row: dict[str, Any] = {
-        name: float(getattr(explanation, name)[index])
-        for name in (
-            "confidence",
-            "target_confidence",
-            "lambda1",
-            "lambda2_effective",
-            "lambda_max",
-            "lambda_max_error",
-            "sparsity",
-            "kkt_residual",
-            "error_bound",
-            "floor",
-        )
-    }
-    row |= {name: int(getattr(explanation, name)[index]) for name in ("target", "predicted", "hvps")}
-    return row | {
-        "status": explanation.status[index],
+
+def figures(explanation: Any) -> list[dict[str, Any]]:
+    """Collect what an ``Explanation`` says of each image of its batch, under the names of the results' columns."""
+    # Of all images at once: each reading waits for the device.
+    numbers = torch.stack([getattr(explanation, name) for name in _NUMBERS], 1).tolist()
+    counts = torch.stack([getattr(explanation, name) for name in _COUNTS], 1).tolist()
+    same = {
         "solver": explanation.solver,
         "curvature": explanation.curvature,
         "curvature_exact": {True: "yes", False: "no", None: "unknown"}[explanation.curvature_exact],
-        "certificate": explanation.certificate[index],
     }
+    said = zip(explanation.status, explanation.certificate, strict=True)
+    return [
+        dict(zip(_NUMBERS, floats, strict=True))
+        | dict(zip(_COUNTS, integers, strict=True))
+        | {"status": status, **same, "certificate": certificate}
+        for floats, integers, (status, certificate) in zip(numbers, counts, said, strict=True)
+    ]
 
 
 def constant_columns(cfg: Any, model_name: str) -> dict[str, Any]:
