@@ -35,7 +35,9 @@ from benchmarks.run import measure, set_up_seconds
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--models", default=",".join(NAMES), help=f"some of {', '.join(NAMES)}, comma-separated")
+    parser.add_argument(
+        "--models", default="efficientnet_lite0,resnet50", help=f"some of {', '.join(NAMES)}, comma-separated"
+    )
     parser.add_argument("--batches", default="1,8", help="batch sizes, comma-separated")
     parser.add_argument("--photos", type=int, help="how many of the embedded photographs (all)")
     parser.add_argument("--devices", help="such as cpu,cuda (every device present)")
@@ -102,6 +104,9 @@ def table(record: dict[str, Any]) -> Table:
     for heading in headings:
         result.add_column(heading, justify="left" if heading in ("method", "status") else "right")
     for row in record["methods"]:
+        if "error" in row:
+            result.add_row(row["method"], *[""] * (len(headings) - 2), row["error"])
+            continue
         residual = f"{row['residual_worst']:.1e}" if "residual_worst" in row else ""
         hvps = f"{row['hvps_median']:g}, {row['hvps_worst']}" if "hvps_worst" in row else ""
         memory = f"{row['peak_relative']:.2f}" if "peak_relative" in row else ""
@@ -113,9 +118,10 @@ def table(record: dict[str, Any]) -> Table:
 
 def remarks(record: dict[str, Any]) -> list[str]:
     """Ratios between methods, and what was checked outside the timing."""
-    cost = {row["method"]: row["gradients_median"] for row in record["methods"]}
-    seconds = {row["method"]: row["seconds_median"] for row in record["methods"]}
-    rows = {row["method"]: row["gradients"] for row in record["methods"]}
+    measured = [row for row in record["methods"] if "error" not in row]
+    cost = {row["method"]: row["gradients_median"] for row in measured}
+    seconds = {row["method"]: row["seconds_median"] for row in measured}
+    rows = {row["method"]: row["gradients"] for row in measured}
     lines = []
     for other, factor in (
         ("Captum integrated gradients, 50", "CASO is {:.3f} of Captum's integrated gradients"),
@@ -134,7 +140,8 @@ def remarks(record: dict[str, Any]) -> list[str]:
     lines.append(f"path residuals by true products: median {true['median']:.1e}, worst {true['worst']:.1e}")
     rate = 20 * record["batch"] / path
     minutes = 50_000 * path / record["batch"] / 60
-    lines.append(f"{rate:.1f} maps a second on the path; 50 000 images would take {minutes:.0f} min")
+    images = f"{record['batch'] / path:.1f} images, {rate:.1f} maps a second on the path"
+    lines.append(f"{images}; 50 000 images would take {minutes:.0f} min")
     lines.append("set-up, seconds: " + ", ".join(f"{k} {v:.2f}" for k, v in record["set_up_seconds"].items()))
     return lines
 

@@ -58,7 +58,7 @@ def _row(settings: list[Any], index: int) -> str:
         f"{int(ends[0].target[index])} ({float(ends[0].target_confidence[index]):.3f})",
         _interval([f"{float(one.lambda1[index]):.2g}" for one in ends]),
         _interval([f"{float(one.sparsity[index]):.1%}" for one in ends]),
-        escape(words.certificate(table.image_row(worst, index))),
+        escape(words.certificate(table.image_rows(worst[index])[0])),
     ]
     return "<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>"
 
