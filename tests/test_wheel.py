@@ -89,7 +89,7 @@ def test_the_command_explains_a_photograph_in_an_empty_folder(programs: Path, tm
     ended = run(tmp_path, programs / "caso", "order=second", "lambda1=1e-4", "image=photo.png", "hydra.run.dir=out")
     assert ended.returncode == 0, ended.stderr
     table = load_run(tmp_path / "out").table
-    assert table[["image", "predicted_name", "status"]].to_numpy().tolist() == [["photo", "espresso", "converged"]]
+    assert table[["image", "predicted_name", "status"]].to_numpy().tolist() == [["photo.png", "espresso", "converged"]]
     where = run(tmp_path, programs / "python", "-c", "import caso; print(caso.__file__)").stdout
     assert Path(where.strip()).is_relative_to(programs.parent)
 
