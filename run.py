@@ -1,12 +1,15 @@
-"""Compute CAFO and CASO maps of images: ``python run.py order=second lambda1=1e-4``.
+"""Compute CAFO and CASO maps of images from a checkout: ``python run.py order=second lambda1=1e-4``.
 
-The work is in :mod:`caso.runner`; this file only says where the configuration lies.
+The same as the command ``caso`` of an installed package.
 """
 
+import gc
 import sys
-from pathlib import Path
 
-from caso.runner.cli.app import main
+gc.disable()  # looking for garbage takes a sixth of the time of importing torch, and finds none
+from caso.__main__ import main  # noqa: E402
+
+gc.enable()
 
 if __name__ == "__main__":
-    sys.exit(main(Path(__file__).resolve().parent / "conf"))
+    sys.exit(main())

@@ -52,6 +52,11 @@ def norms(v: Tensor) -> Tensor:
     return torch.linalg.vector_norm(v, dim=-1, dtype=torch.float64)
 
 
+def largest_entries(v: Tensor) -> Tensor:
+    """Largest magnitude in each row of `[B, d]`: `[B]`, NaN where there is one; one pass, and no mask of `[B, d]`."""
+    return torch.linalg.vector_norm(v, torch.inf, dim=-1)
+
+
 def combine(coefficients: Tensor, vectors: Tensor) -> Tensor:
     """Linear combinations `[B, m]` of each image's vectors `[B, m, d]`: `[B, d]`, in the vectors' dtype."""
     return (coefficients.to(vectors.dtype)[:, None] @ vectors)[:, 0]

@@ -24,16 +24,16 @@ def instances(package: str, path: Iterable[str], kind: type[_T]) -> dict[str, _T
         path: where its modules are, `__path__` there.
         kind: the class.
     """
-    return {value.name: value for value in _defined(package, path) if isinstance(value, kind)}
+    return {value.name: value for value in defined(package, path) if isinstance(value, kind)}
 
 
 def subclasses(package: str, path: Iterable[str], base: type[_T]) -> dict[str, type[_T]]:
     """Collect the subclasses of `base` that the modules of a package define with a `name`, by that name."""
-    found = (value for value in _defined(package, path) if isinstance(value, type) and issubclass(value, base))
+    found = (value for value in defined(package, path) if isinstance(value, type) and issubclass(value, base))
     return {str(value.name): value for value in found if "name" in vars(value)}
 
 
-def _defined(package: str, path: Iterable[str]) -> Iterator[Any]:
+def defined(package: str, path: Iterable[str]) -> Iterator[Any]:
     """What the modules of a package bind to names, module by module."""
     for module in sorted(info.name for info in pkgutil.iter_modules(path)):
         yield from vars(import_module(f"{package}.{module}")).values()

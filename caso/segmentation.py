@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from skimage import segmentation
 from torch import Tensor
 
 from caso.arguments import Count, NotNegative, Positive, check
+from caso.extras import needs
+
+with needs("regions", "caso.segmentation"):
+    import numpy as np
+    from numpy.typing import NDArray
+    from skimage import segmentation
 
 
 def slic(n_segments: int = 60, compactness: float = 10.0, sigma: float = 0.0) -> Callable[[Tensor], Tensor]:

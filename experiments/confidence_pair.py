@@ -5,8 +5,8 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
+from caso import plot
 from caso.metrics import jaccard
-from caso.viz import heat_image, pixels_image
 from experiments.drawing import new_figure, show_image
 from experiments.experiment import Experiment, Picture, Result, Table, judge
 from experiments.numbers import at_most, percent, unit_distance
@@ -64,10 +64,10 @@ def _draw(table: pd.DataFrame, sweep: Sweep) -> Figure:
         axis.set_axis_off()
     for index, row in enumerate(table.to_dict("records")):
         own = axes[3 * index : 3 * index + 3]
-        show_image(own[0], pixels_image(pixels[row["image"]]), f"{_cut(row['image'])} {row['confidence']:.3f}")
+        show_image(own[0], plot.photograph(pixels[row["image"]]), f"{_cut(row['image'])} {row['confidence']:.3f}")
         for axis, (order, job) in zip(own[1:], jobs.items(), strict=True):
             name = {"first": "CAFO", "second": "CASO"}[order]
-            show_image(axis, heat_image(torch.from_numpy(job.run.maps[row["image"]])), name)
+            show_image(axis, plot.colour(job.run.maps[row["image"]]), name)
     return figure
 
 

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 
-from caso.viz import heat_image, pixels_image
+from caso import plot
 from experiments.drawing import FIRST, SECOND, draw_interval, draw_series, legend, new_figure, show_image
 from experiments.experiment import Experiment, Picture, Result, Table, judge
 from experiments.numbers import means, median
@@ -120,17 +119,17 @@ def _strip(paths: dict[str, Job], autos: dict[str, Job]) -> Figure:
     name = str(spread.idxmax())
     indices = [int(np.argmin(np.abs(np.sort(table.loc[table["image"] == name, "lambda1"]) - v))) for v in _SHOWN]
     figure, axes = new_figure(2, 2 + len(_SHOWN), (12, 3.6))
-    photograph = pixels_image(photographs(paths["caso"].run, [name])[name])
+    photograph = plot.photograph(photographs(paths["caso"].run, [name])[name])
     for row, (method, job) in enumerate(paths.items()):
         own = axes[row * (2 + len(_SHOWN)) : (row + 1) * (2 + len(_SHOWN))]
         rows = job.table[job.table["image"] == name].reset_index(drop=True)
         show_image(own[0], photograph, f"{name}, {method.upper()}")
         for axis, index in zip(own[1:-1], indices, strict=True):
             title = f"{rows.loc[index, 'lambda1']:g}: {rows.loc[index, 'sparsity']:.2f} zeros"
-            show_image(axis, heat_image(torch.from_numpy(job.run.maps[name][index])), title)
+            show_image(axis, plot.colour(job.run.maps[name][index]), title)
         auto = autos[method].table.set_index("image").loc[name]
         title = f"chosen {auto['lambda1']:.2g}: {auto['sparsity']:.2f}"
-        show_image(own[-1], heat_image(torch.from_numpy(autos[method].run.maps[name])), title)
+        show_image(own[-1], plot.colour(autos[method].run.maps[name]), title)
     return figure
 
 

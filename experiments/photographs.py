@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
-import torch
+from PIL import Image
 from torch import Tensor
 
+from caso import plot
 from caso.runner.data import find_samples
 from caso.runner.models import Classifier, find_model
 from caso.runner.results.store import Run
-from caso.viz import heat_image, pixels_image
 from experiments.drawing import image_uri
 
 
@@ -38,9 +38,9 @@ def photographs(run: Run, names: Iterable[str], model: Classifier | None = None)
 
 def photograph_uri(pixels: Tensor) -> str:
     """An image ``[C, H, W]`` as a data URI."""
-    return image_uri(pixels_image(pixels), quality=80)
+    return image_uri(Image.fromarray(plot.photograph(pixels)), quality=80)
 
 
 def map_uri(attribution: Any) -> str:
-    """A map ``[C, H, W]`` as a data URI, rendered in grey."""
-    return image_uri(heat_image(torch.as_tensor(attribution)), quality=45)
+    """A map ``[C, H, W]`` as a data URI, in colour."""
+    return image_uri(Image.fromarray(plot.colour(attribution)), quality=45)

@@ -1,5 +1,6 @@
 """CAFO, CASO and other methods at single pixels, and over the same regions."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,44 +12,28 @@ from experiments.experiment import Experiment, Picture, Result, Table, judge
 from experiments.methods import by_method, gain, method_of
 from experiments.sweep import Job, Sweep
 
-_SCORES = ("insertion", "deletion", "road_morf", "irof")
+SCORES = ("insertion", "deletion", "road_morf", "irof")
 _PIXELS = "pixels"
 _NAMES = {"none": _PIXELS, "slic_15": "15 superpixels", "slic": "60 superpixels", "slic_240": "240 superpixels",
           "patches": "16 x 16 patches"}  # fmt: skip
+USUAL = _NAMES["slic"]
+OWN_PIXELS = "caso, pixels"
 _CHEAPER = 10
+EXPECTATION = (
+    "The 95 % interval of CASO's insertion over 60 superpixels minus that at pixels is above zero; its insertion is"
+    f" not certainly below occlusion's over the same superpixels, at a {_CHEAPER}th of occlusion's price."
+)
+Grains = dict[str, dict[str, Job]]
+"""Jobs by how coarse their regions are, and by method."""
 _SHOWN = ("caso", "cafo", "smooth_caso", "gradcam", "occlusion", "smoothgrad", "edges", "random")
-
-
-def _grain(job: Job) -> str:
-    asked = [word.partition("=")[2] for word in job.overrides.split() if word.startswith("regions=")]
-    return _NAMES[asked[-1] if asked else "none"]
 
 
 def read(sweep: Sweep) -> Result:
     """Put all methods under one another, regions by regions, and CASO against its own pixels and against others."""
-    grains: dict[str, dict[str, Job]] = {}
-    for job in sweep.jobs:
-        grains.setdefault(_grain(job), {})[method_of(job)] = job
-    tables = []
-    for grain, jobs in grains.items():
-        scores = [score for score in _SCORES if all(score in job.table for job in jobs.values())]
-        table = by_method(jobs, scores)
-        table.insert(0, "regions", grain)
-        tables.append(table)
-    scored = pd.concat(tables, ignore_index=True).drop(columns="seconds")
-    gains = _gains(grains)
-    usual = _NAMES["slic"]
-    caso, occlusion = grains[usual]["caso"], grains[usual]["occlusion"]
-    own, against = (_of(gains, usual, other) for other in ("caso, pixels", "occlusion"))
-    price = float(occlusion.table["gradients"].median() / caso.table["gradients"].median())
-    verdict = judge(
-        [
-            (own["low"] > 0, f"Insertion of CASO over {usual} minus that at pixels: {_interval(own)}."),
-            (against["high"] >= 0, f"Minus that of occlusion over the same: {_interval(against)};"),
-            (price >= _CHEAPER, f"occlusion costs {price:.3g} times as many gradients. Minus that of edges over the"
-             f" same, which do not know the network: {_interval(_of(gains, usual, 'edges'))}."),
-        ]
-    )  # fmt: skip
+    grains = by_grain(sweep.jobs)
+    scored, gains = scores_by_grain(grains), gains_of_caso(grains)
+    price = _price(grains)
+    verdict = judge(conditions(grains, gains))
     caption = "Means over the images with 95 % bootstrap intervals. Cost in gradients."
     differences = "CASO's scores over regions minus others', image by image, with 95 % bootstrap intervals."
     numbers = {
@@ -68,14 +53,51 @@ def read(sweep: Sweep) -> Result:
     )
 
 
-def _gains(grains: dict[str, dict[str, Job]]) -> pd.DataFrame:
+def by_grain(jobs: Sequence[Job]) -> Grains:
+    """The jobs of one network by how coarse their regions are, and by method."""
+    grains: Grains = {}
+    for job in jobs:
+        grains.setdefault(_NAMES[job.choice("regions", "none")], {})[method_of(job)] = job
+    return grains
+
+
+def scores_by_grain(grains: Grains) -> pd.DataFrame:
+    """Means with intervals, a row a method and grain."""
+    tables = []
+    for grain, jobs in grains.items():
+        table = by_method(jobs, [score for score in SCORES if all(score in job.table for job in jobs.values())])
+        table.insert(0, "regions", grain)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True).drop(columns="seconds")
+
+
+def conditions(grains: Grains, gains: pd.DataFrame) -> list[tuple[bool | None, str]]:
+    """What :data:`EXPECTATION` says, for :func:`experiments.experiment.judge`."""
+    own, against, edges = (_insertion(gains, other) for other in (OWN_PIXELS, "occlusion", "edges"))
+    price = _price(grains)
+    return [
+        (own["low"] > 0, f"Insertion of CASO over {USUAL} minus that at pixels: {_interval(own)}."),
+        (against["high"] >= 0, f"Minus that of occlusion over the same: {_interval(against)};"),
+        (price >= _CHEAPER, f"occlusion costs {price:.3g} times as many gradients. Minus that of edges over the"
+         f" same, which do not know the network: {_interval(edges)}."),
+    ]  # fmt: skip
+
+
+def _price(grains: Grains) -> float:
+    """Of occlusion, in CASO maps."""
+    caso, occlusion = grains[USUAL]["caso"], grains[USUAL]["occlusion"]
+    return float(occlusion.table["gradients"].median() / caso.table["gradients"].median())
+
+
+def gains_of_caso(grains: Grains) -> pd.DataFrame:
+    """CASO's scores over regions minus others', a row an other method and score."""
     rows: list[dict[str, Any]] = []
     for grain, jobs in grains.items():
         if grain == _PIXELS:
             continue
-        others = {"caso, pixels": grains[_PIXELS]["caso"]} | {name: job for name, job in jobs.items() if name != "caso"}
+        others = {OWN_PIXELS: grains[_PIXELS]["caso"]} | {name: job for name, job in jobs.items() if name != "caso"}
         for other, job in others.items():
-            for score in _SCORES:
+            for score in SCORES:
                 if score in job.table:
                     found = gain(jobs["caso"], job, score)
                     rows.append(
@@ -85,8 +107,8 @@ def _gains(grains: dict[str, dict[str, Job]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _of(gains: pd.DataFrame, grain: str, other: str) -> dict[str, float]:
-    row = gains[(gains["regions"] == grain) & (gains["other"] == other) & (gains["score"] == "insertion")].iloc[0]
+def _insertion(gains: pd.DataFrame, other: str) -> dict[str, float]:
+    row = gains[(gains["regions"] == USUAL) & (gains["other"] == other) & (gains["score"] == "insertion")].iloc[0]
     return {"mean": row["difference"], "low": row["difference_low"], "high": row["difference_high"]}
 
 
@@ -117,10 +139,7 @@ EXPERIMENT = Experiment(
     position=10,
     title="Regions",
     question="What do groups of pixels gain, for CAFO and CASO and for other methods over the same regions?",
-    expectation=(
-        "The 95 % interval of CASO's insertion over 60 superpixels minus that at pixels is above zero; its insertion is"
-        f" not certainly below occlusion's over the same superpixels, at a {_CHEAPER}th of occlusion's price."
-    ),
+    expectation=EXPECTATION,
     chosen=(
         "The paper's group features are relaxed to single entries there; here the problem with groups is solved itself,"
         " at the released program's lambda1 = 1e-4. Other methods' maps are ranked over the same regions by the mean"

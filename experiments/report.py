@@ -11,11 +11,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from caso.runner.cli.messages import describe, printable
 from caso.runner.results.manifest import write_json
+from caso.runner.results.report_templates import environment
 from experiments import gallery
 from experiments.drawing import svg, write_figure
 from experiments.experiment import Experiment, Result, Verdict
@@ -47,7 +48,7 @@ def write_report(experiments: Sequence[Experiment], output: Path, size: str, ove
         Whether every experiment has a result, from complete runs.
     """
     entries = [_entry(one, output, size, overrides) for one in experiments]
-    environment: dict[str, Any] = next((entry["environment"] for entry in entries if entry["environment"]), {})
+    machine: dict[str, Any] = next((entry["environment"] for entry in entries if entry["environment"]), {})
     shown = next((entry["gallery"] for entry in entries if entry["gallery"]), None)
     for folder in ("tables", "figures"):
         (output / folder).mkdir(exist_ok=True)
@@ -57,7 +58,7 @@ def write_report(experiments: Sequence[Experiment], output: Path, size: str, ove
         "size": size,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "overrides": list(overrides),
-        "environment": {key: environment.get(key) for key in ("device", "python", "platform", "versions")},
+        "environment": {key: machine.get(key) for key in ("device", "python", "platform", "versions")},
     }
     write_json(output / RESULTS, head | {"experiments": {e["experiment"].name: _plain(e) for e in entries}})
     templates = _templates()
@@ -128,13 +129,8 @@ def _finite(value: Any) -> Any:
 
 
 def _templates() -> Environment:
-    """Templates that show every value as text, whatever markup it holds: in HTML always, in Markdown by a filter."""
-    made = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=_is_page, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    made.policies["json.dumps_kwargs"] = {"sort_keys": False}
-    made.globals["inline"] = lambda name: Markup((_TEMPLATES / name).read_text(encoding="utf-8"))
+    """Templates, with filters that show every value as text in Markdown, too, whatever markup it holds."""
+    made = environment(_TEMPLATES)
     made.globals["most_rows"] = _MOST_ROWS
     made.filters["readable"] = readable
     made.filters["is_number"] = is_number
@@ -143,10 +139,6 @@ def _templates() -> Environment:
     made.filters["svg"] = lambda picture, name: Markup(svg(picture.figure, f"{name}-{picture.name}"))
     made.filters["minutes"] = lambda s: "" if s is None else f"{s:.0f} s" if s < 120 else f"{s / 60:.1f} min"
     return made
-
-
-def _is_page(template: str | None) -> bool:
-    return template is not None and template.endswith(".html.j2")
 
 
 def read_results(path: Path) -> dict[str, Any]:

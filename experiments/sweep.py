@@ -35,6 +35,11 @@ class Job:
         """A setting, by its dotted key."""
         return OmegaConf.select(self.config, key)
 
+    def choice(self, group: str, default: str) -> str:
+        """Which file of a group the job was asked for, where the sweep varies it."""
+        asked = [word.partition("=")[2] for word in self.overrides.split() if word.startswith(f"{group}=")]
+        return asked[-1] if asked else default
+
     @cached_property
     def table(self) -> pd.DataFrame:
         """The rows with a map."""

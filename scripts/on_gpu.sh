@@ -43,7 +43,7 @@ part() {
     { echo; echo "## $name: $ended, $(($(date +%s) - start)) s"; echo; } >> "$summary"
 }
 
-library="tests/solvers tests/curvature tests/metrics $(ls tests/test_*.py | grep -v -e test_docs -e test_imports)"
+library="tests/solvers tests/curvature tests/metrics $(ls tests/test_*.py | grep -v -e docs -e imports -e gallery -e wheel -e extras)"
 # Paths are words of their own here.
 # shellcheck disable=SC2086
 part tests "${TESTS_SECONDS:-210}" "$python" -m pytest --device "$device" -q -n "${WORKERS:-8}" ${TESTS:-$library}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from caso.arguments import CountOrNone, check_fields, require_module
+from caso.extras import needs
 from caso.memory import Chunks, backward_batch, halve_until_it_fits
 from caso.network import evaluation_copy, fingerprint
 from caso.network.outputs import Logits, as_logits, find_outputs
@@ -105,6 +106,23 @@ class Baseline:
     def _refuse(self, condition: bool, reason: str) -> None:
         if condition:
             raise ValueError(f"{self.name}: the network does not allow it: {reason}")
+
+
+@dataclass(kw_only=True, eq=False)
+class CaptumMethod(Baseline):
+    """An explanation method that Captum computes."""
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            MissingPackageError: Captum is not installed.
+            TypeError: the model is not a module.
+            ValueError: an option is out of range.
+        """
+        super().__post_init__()
+        with needs("baselines", f"explainer={self.name}"):
+            import captum.attr  # noqa: F401
 
 
 def _targets(network: nn.Module, images: Tensor, target: int | Tensor | None, chunks: Chunks) -> Tensor:

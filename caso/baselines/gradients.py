@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from caso.arguments import Count, NotNegative, require
-from caso.baselines.baseline import Baseline
+from caso.baselines.baseline import CaptumMethod
 from caso.smoothing import noisy_copies
 
 _FORWARD = 1 / 3
@@ -23,7 +23,7 @@ def _saliency(network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
 
 
 @dataclass(kw_only=True, eq=False)
-class Gradient(Baseline):
+class Gradient(CaptumMethod):
     """Signed gradient of the class's logit. Simonyan, Vedaldi, Zisserman 2013, arXiv 1312.6034."""
 
     name = "gradient"
@@ -33,7 +33,7 @@ class Gradient(Baseline):
 
 
 @dataclass(kw_only=True, eq=False)
-class InputXGradient(Baseline):
+class InputXGradient(CaptumMethod):
     """Gradient times image. Shrikumar, Greenside, Shcherbina, Kundaje 2016, arXiv 1605.01713."""
 
     name = "input_x_gradient"
@@ -45,7 +45,7 @@ class InputXGradient(Baseline):
 
 
 @dataclass(kw_only=True, eq=False)
-class IntegratedGradients(Baseline):
+class IntegratedGradients(CaptumMethod):
     """Image times the mean gradient on the way from a black one. Sundararajan, Taly, Yan 2017, arXiv 1703.01365.
 
     Attributes:
@@ -70,7 +70,7 @@ class IntegratedGradients(Baseline):
 
 
 @dataclass(kw_only=True, eq=False)
-class SmoothGrad(Baseline):
+class SmoothGrad(CaptumMethod):
     """Mean gradient of noisy copies. Smilkov, Thorat, Kim, Viégas, Wattenberg 2017, arXiv 1706.03825.
 
     The noise is that of smooth CASO and CAFO: the same draws for every image, scaled by its own range.
@@ -102,7 +102,7 @@ class SmoothGrad(Baseline):
 
 
 @dataclass(kw_only=True, eq=False)
-class Occlusion(Baseline):
+class Occlusion(CaptumMethod):
     """Drop of the class's logit under a black square. Zeiler, Fergus 2013, arXiv 1311.2901.
 
     Attributes:

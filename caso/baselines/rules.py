@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from caso.arguments import require
-from caso.baselines.baseline import Baseline
+from caso.baselines.baseline import CaptumMethod
 from caso.baselines.modules import ClampedReLU, TwoReLUs, last_convolution, nonlinearities, replace_relu6
 
 
 @dataclass(kw_only=True, eq=False)
-class GuidedBackprop(Baseline):
+class GuidedBackprop(CaptumMethod):
     """Gradient without negative signals at ReLUs. Springenberg, Dosovitskiy, Brox, Riedmiller 2014, arXiv 1412.6806.
 
     ReLUs (and ReLU6s) must be modules.
@@ -36,7 +36,7 @@ class GuidedBackprop(Baseline):
 
 
 @dataclass(kw_only=True, eq=False)
-class GradCAM(Baseline):
+class GradCAM(CaptumMethod):
     """Weighted activations of a late convolution. Selvaraju et al. 2016, arXiv 1610.02391.
 
     Enlarged bilinearly to the image; every channel of the map is the same.
@@ -73,7 +73,7 @@ class GradCAM(Baseline):
 
 
 @dataclass(kw_only=True, eq=False)
-class DeepLift(Baseline):
+class DeepLift(CaptumMethod):
     """DeepLIFT's rescale rule against a black image. Shrikumar, Greenside, Kundaje 2017, arXiv 1704.02685.
 
     Non-linear functions must be modules that Captum knows (or ReLU6), each used once.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx
@@ -70,11 +70,63 @@ def make_masks_early(graph: fx.Graph) -> None:
             order[node] = order[latest]
 
 
+def use_masks_as_numbers(graph: fx.Graph) -> None:
+    """On the CPU, let products read masks in their own dtype.
+
+    A product with a mask of bytes converts it, which takes several times as long as the product, in every product with
+    the Hessian.
+    """
+    for node in list(graph.nodes):
+        value = node.meta.get("val")
+        if not isinstance(value, Tensor) or value.dtype is not torch.bool or value.device.type != "cpu":
+            continue
+        numbers: dict[torch.dtype, fx.Node] = {}
+        for user in [user for user in node.users if user.target is aten.mul.Tensor]:
+            dtype = user.meta["val"].dtype
+            if dtype.is_floating_point:
+                if dtype not in numbers:
+                    numbers[dtype] = _number(graph, node, value.to(dtype))
+                user.replace_input_with(node, numbers[dtype])
+    graph.eliminate_dead_code()
+
+
+def _number(graph: fx.Graph, mask: fx.Node, value: Tensor) -> fx.Node:
+    """A node that holds a mask as zeros and ones like `value`; where possible by the derivative it was written for."""
+    bounds = _bounds(mask)
+    with graph.inserting_after(mask):
+        if bounds is None or bounds[0].meta["val"].dtype != value.dtype:
+            node = graph.call_function(aten._to_copy.default, (mask,), {"dtype": value.dtype})
+        else:
+            source, *limits = bounds
+            derivative = aten.threshold_backward if len(limits) == 1 else aten.hardtanh_backward
+            ones = graph.call_function(aten.ones_like.default, (source,))
+            ones.meta = {"val": value}
+            with graph.inserting_after(ones):
+                node = graph.call_function(derivative.default, (ones, source, *limits))
+    node.meta = {"val": value}
+    return node
+
+
+def _bounds(mask: fx.Node) -> tuple[Any, ...] | None:
+    """Of a mask `x > low`, x and low; of `(x > low) & (x < high)`, x, low and high."""
+    if mask.target is aten.gt.Scalar:
+        return mask.args
+    if mask.target is not aten.bitwise_and.Tensor:
+        return None
+    above, below = cast("tuple[fx.Node, fx.Node]", mask.args)
+    if above.target is not aten.gt.Scalar or below.target is not aten.lt.Scalar or above.args[0] is not below.args[0]:
+        return None
+    return (*above.args, below.args[1])
+
+
 _FRESH = {
     aten.convolution.default, aten.mul.Tensor, aten.add.Tensor, aten.mul_.Tensor, aten.add_.Tensor, aten.mm.default,
     aten.bmm.default, aten.addmm.default,
 }  # fmt: skip
 """Operations whose result is memory of its own."""
+
+_REARRANGED = {aten.permute.default, aten.reshape.default, aten.t.default, aten.transpose.int}
+"""Operations whose result may be their argument's memory."""
 
 _IN_PLACE = {aten.mul.Tensor: aten.mul_.Tensor, aten.add.Tensor: aten.add_.Tensor}
 
@@ -89,9 +141,16 @@ def reuse_memory(graph: fx.Graph) -> None:
         for own, other in ((first, second), (second, first)):
             known = own.meta.get("val")
             alike = known is not None and str(known.shape) == str(value.shape) and known.dtype == value.dtype
-            if own.target in _FRESH and len(own.users) == 1 and alike and own is not other:
+            if alike and own is not other and _is_unshared(own):
                 node.target, node.args = _IN_PLACE[node.target], (own, other)
                 break
+
+
+def _is_unshared(node: fx.Node) -> bool:
+    """Whether a result is memory of its own that one other node reads."""
+    while node.target in _REARRANGED and len(node.users) == 1:
+        node = cast(fx.Node, node.args[0])  # the others are sizes
+    return node.target in _FRESH and len(node.users) == 1
 
 
 def _multiple_of_batch(size: object, batch: object) -> int | None:
@@ -190,6 +249,7 @@ def split(traced: fx.GraphModule) -> Split:
     graph = traced.graph
     simplify(graph)
     make_masks_early(graph)
+    use_masks_as_numbers(graph)
     parts = _Parts(graph)
     output = next(n for n in reversed(graph.nodes) if n.op == "output")
     logits, gradient, product = output.args[0]
@@ -204,6 +264,7 @@ def split(traced: fx.GraphModule) -> Split:
             copies[node] = primal.node_copy(node, lambda n: copies[n])
     primal.output((copies[logits], copies[gradient], [copies[n] for n in kept]))
     primal.eliminate_dead_code()
+    reuse_memory(primal)
 
     by_image, selectable = [], True
     for node in kept:

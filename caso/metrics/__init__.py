@@ -13,7 +13,7 @@ from typing import Any
 from caso.metrics.case import Case, Explain, Network
 from caso.metrics.metric import Metric, Score
 from caso.metrics.similarity import cosine, jaccard, rank_correlation, topk_overlap
-from caso.metrics.statistics import Summary, summarise
+from caso.metrics.statistics import Summary, mean_curve, summarise
 from caso.registry import subclasses
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "cosine",
     "jaccard",
     "make_metric",
+    "mean_curve",
     "rank_correlation",
     "summarise",
     "topk_overlap",

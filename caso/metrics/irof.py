@@ -44,11 +44,6 @@ class Irof(Metric):
         """One for each region and one for the image: how many there are, only images tell; 61 for some sixty."""
         return 61
 
-    @property
-    def explanations(self) -> int:
-        """None."""
-        return 0
-
     def _score(self, case: Case) -> Score:
         order, counts = case.region_ranks, case.region_counts
         most = int(counts.max())

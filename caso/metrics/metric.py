@@ -81,7 +81,7 @@ class Metric:
     @property
     def explanations(self) -> int:
         """Further maps an image: one for metrics that explain again, unless they say otherwise."""
-        return 1 if self.needs else 0
+        return 1 if {"explain", "explain_with"} & set(self.needs) else 0
 
     @property
     def definition(self) -> dict[str, Any]:

@@ -9,15 +9,14 @@ import torch
 from torch import Tensor
 
 from caso.arguments import Count, CountOrZero, Fraction, NotNegative, one_of
-from caso.curvature import QuadraticModel, quadratic_model
+from caso.curvature import quadratic_model
 from caso.curvature.first_order import first_order
 from caso.linalg import like_images, norms
 from caso.metrics.case import Case
 from caso.metrics.curvature import prepared
 from caso.metrics.metric import Metric, Score
-from caso.network import Prepared
 from caso.network.capture import differentiable_kernels
-from caso.smoothing import noisy_copies, smoothed
+from caso.smoothing import noisy_copies
 
 _SENTENCE = (
     "Root mean square change of the pixels, in grey levels of 255, up to which {} of the change of the cross-entropy of"
@@ -65,22 +64,23 @@ class _Radius(Metric):
 
     @property
     def passes(self) -> int:
-        """One a step, one for the image, and the expansion's; with direction=regions the steps for each region."""
-        return self.steps + 2 + (1 + self.second_order) * self.samples + (self.second_order and not self.samples)
+        """One a step, which both orders share, and with direction=regions for each region; the image's, the model's."""
+        return self.steps + 1 + (1 + self.second_order) * max(1, self.samples)
 
     @property
     def backward_passes(self) -> int:
-        """One for the gradient, and to second order two for a product with the Hessian (a region)."""
+        """One for the gradient, and to second order two for a product with the Hessian (for each region)."""
         return (1 + 2 * self.second_order) * max(1, self.samples)
 
     def _score(self, case: Case) -> Score:
-        ways = list(self._ways(case))
-        slopes, curvatures = self._expansion(case, ways)
         fractions = torch.logspace(-5, 0, self.steps, dtype=torch.float64, device=case.images.device)
-        found = [
-            self._along(case, way, slope, curvature, fractions)
-            for way, slope, curvature in zip(ways, slopes, curvatures, strict=True)
-        ]
+        ways = self._ways(case)
+        slopes, curvatures = self._expansion(case, ways)
+        predicted = fractions * slopes[..., None] + fractions**2 / 2 * curvatures[..., None]
+        # The true changes are most of the cost, and those of either order are the same.
+        share = case.remember if self.direction == "map" else case.share
+        true = share((self.direction, self.steps), lambda: _changes_of_the_loss(case, ways, fractions))
+        found = [self._reached(case, *of, fractions) for of in zip(ways, predicted, true, strict=True)]
         radii, errors = torch.stack([radius for radius, _ in found]), torch.stack([error for _, error in found])
         # Without a direction (a map of zeros, say) nothing is predicted.
         return Score(radii.nanmedian(0).values.nan_to_num(0), errors.nanmedian(0).values.nan_to_num(0), fractions)
@@ -96,54 +96,39 @@ class _Radius(Metric):
         assert case.regions is not None
         return [blurred * (case.regions == label)[:, None] for label in range(int(case.regions.max()) + 1)]
 
-    def _expansion(self, case: Case, ways: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Directional derivatives of the loss along the ways: `[n, B]` each, first and (to second order) second."""
-        dtype = torch.promote_types(case.images.dtype, torch.float32)
+    def _expansion(self, case: Case, ways: list[Tensor]) -> Tensor:
+        """Directional derivatives of the loss along the ways, or their means over noisy copies: `[2, n, B]`.
 
-        def chunk(rows: slice) -> Tensor:
-            # Copies: what was made in inference mode cannot enter autograd.
-            images, targets = case.images[rows].detach().clone().to(dtype), case.targets[rows].clone()
-            model = self._model(network, images, targets, case.gradient_chunks.size or 1)
+        First derivatives, and (to second order) second ones. Copies go through the network as further images do, so
+        that never more of them than of images are differentiated at once.
+        """
+        dtype = torch.promote_types(case.images.dtype, torch.float32)
+        batch, copies = len(case.images), max(1, self.samples)
+        quadratic = quadratic_model if self.second_order else first_order
+
+        def along(rows: slice) -> Tensor:
+            origin = torch.arange(rows.start, rows.stop, device=case.images.device) % batch
+            model = quadratic(network, network.layout(images[rows]), case.targets[origin].clone())
             found = []
             for way in ways:
-                v = way[rows].detach().clone().to(dtype)
+                v = way[origin].detach().clone().to(dtype)
                 product = model.hvp(v) if self.second_order else torch.zeros_like(v)
-                found.append(
-                    torch.stack([(of.double() * v.double()).flatten(1).sum(1) for of in (model.gradient, product)])
-                )
-            return torch.stack(found, 2)
+                found.append(torch.stack([_dots(model.gradient, v), _dots(product, v)]))
+            return torch.stack(found, 1).detach()
 
         with torch.inference_mode(False), torch.enable_grad(), differentiable_kernels():
-            network = prepared(case.network, torch.empty_like(case.images, dtype=dtype))
-            slopes, curvatures = torch.cat(case.gradient_chunks.map(chunk, len(case.images)), 1).detach()
-        return slopes.T, curvatures.T
+            # A copy: what was made in inference mode cannot enter autograd.
+            images = case.images.detach().clone().to(dtype)
+            network = prepared(case.network, torch.empty_like(images))
+            if self.samples:
+                images = noisy_copies(images, self.samples, self.stddev, self.seed).flatten(0, 1)
+            derivatives = torch.cat(case.gradient_chunks.map(along, copies * batch), 2)
+        return derivatives.unflatten(2, (copies, batch)).mean(2)
 
-    def _model(self, network: Prepared, images: Tensor, targets: Tensor, at_once: int) -> QuadraticModel:
-        """The quadratic model of the loss at images, or the mean of its noisy copies, so many in one pass."""
-
-        def of(images: Tensor, targets: Tensor) -> QuadraticModel:
-            model = quadratic_model if self.second_order else first_order
-            return model(network, network.layout(images), targets)
-
-        if not self.samples:
-            return of(images, targets)
-        copies = noisy_copies(images, self.samples, self.stddev, self.seed)
-        with torch.no_grad():
-            logits = network(network.layout(images))
-        return smoothed(of, copies, logits, targets, max(1, at_once // len(images)))
-
-    def _along(
-        self, case: Case, way: Tensor, slope: Tensor, curvature: Tensor, fractions: Tensor
+    def _reached(
+        self, case: Case, way: Tensor, predicted: Tensor, true: Tensor, fractions: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Radius `[B]` along a way, and relative errors `[B, S]`; NaN where the way has no length."""
-
-        def copies(image: Tensor, step: Tensor) -> Tensor:
-            return case.images[image] + like_images(fractions[step], way).to(way.dtype) * way[image]
-
-        loss = self._loss(case.logits, case.targets)
-        logits = case.logits_of_copies(copies, self.steps)
-        true = self._loss(logits, case.targets[:, None].expand(-1, self.steps)) - loss[:, None]
-        predicted = fractions * slope[:, None] + fractions**2 / 2 * curvature[:, None]
         off = (true - predicted).abs()
         noise = _ROUNDING * torch.finfo(case.logits.dtype).eps * case.logits.double().abs().amax(1)
         within = off <= self.tolerance * true.abs() + noise[:, None]
@@ -156,9 +141,28 @@ class _Radius(Metric):
         error = off / true.abs().clamp_min(torch.finfo(torch.float64).tiny)
         return radius, torch.where((changed > 0)[:, None], error.clamp_max(1e6), torch.nan)
 
-    @staticmethod
-    def _loss(logits: Tensor, targets: Tensor) -> Tensor:
-        return -logits.double().log_softmax(-1).gather(-1, targets[..., None])[..., 0]
+
+def _changes_of_the_loss(case: Case, ways: list[Tensor], fractions: Tensor) -> Tensor:
+    """True changes of the loss at fractions `[S]` of each way: `[n, B, S]`."""
+    start, steps = _loss(case.logits, case.targets), len(fractions)
+    changes = []
+    for way in ways:
+
+        def copies(image: Tensor, step: Tensor, way: Tensor = way) -> Tensor:
+            return case.images[image] + like_images(fractions[step], way).to(way.dtype) * way[image]
+
+        logits = case.logits_of_copies(copies, steps)
+        changes.append(_loss(logits, case.targets[:, None].expand(-1, steps)) - start[:, None])
+    return torch.stack(changes)
+
+
+def _dots(a: Tensor, b: Tensor) -> Tensor:
+    """Inner product of each image's two tensors, in float64: `[B]`."""
+    return (a.double() * b.double()).flatten(1).sum(1)
+
+
+def _loss(logits: Tensor, targets: Tensor) -> Tensor:
+    return -logits.double().log_softmax(-1).gather(-1, targets[..., None])[..., 0]
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,38 @@ def summarise(values: Tensor, *, resamples: int = 1000, level: float = 0.95, see
     return Summary(count, missing, float(known.mean()), mean_interval, middle, median_interval)
 
 
+def mean_curve(
+    curves: Tensor, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean of curves, one an image, with a percentile bootstrap interval over the images at each point.
+
+    Args:
+        curves: `[B, S]`; rows with NaN are left out.
+        resamples: draws of as many images, with replacement; the same at every point.
+        level: of the intervals, between 0 and 1.
+        seed: of the draws.
+
+    Returns:
+        Mean and both ends of the interval, each `[S]` in float64; NaN where there is no curve.
+    """
+    curves = curves.detach().double().cpu()
+    known = curves[~curves.isnan().any(1)]
+    count, points = known.shape
+    if count == 0:
+        nothing = torch.full((points,), math.nan, dtype=torch.float64)
+        return nothing, nothing, nothing
+    generator = torch.Generator().manual_seed(seed)
+    means = []
+    for chunk in torch.arange(resamples).split(max(1, _AT_ONCE // count)):
+        drawn = torch.randint(count, (len(chunk), count), generator=generator)
+        times = torch.zeros(len(chunk), count, dtype=torch.float64)
+        times.scatter_add_(1, drawn, torch.ones_like(times))  # how often each image was drawn
+        means.append(times @ known / count)
+    ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    low, high = torch.cat(means).quantile(ends, dim=0)
+    return known.mean(0), low, high
+
+
 def median(ascending: Tensor) -> Tensor:
     """Median of each sorted row of `[B, n]`: `[B]`; the mean of the two middle entries where n is even."""
     n = ascending.shape[1]

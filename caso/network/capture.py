@@ -27,9 +27,20 @@ _DECOMPOSED: dict[Any, Any] = dict(get_decompositions([torch.ops.aten.native_gro
 """Written out: PyTorch's derivative of the first fixes the batch size, and of the second it has no second one."""
 
 
+class _ShapeEnv(ShapeEnv):
+    """Symbolic shapes that do not note which line of whose code made them.
+
+    Only PyTorch's own error messages would say it, and finding it imports `torch.export`, and walks the stack for every
+    symbol: a third of a first capture.
+    """
+
+    def _get_user_frame(self) -> None:
+        return None
+
+
 def symbolic_batch(example: Tensor, mode: FakeTensorMode | None = None) -> Tensor:
     """A tensor without data, like `example` but with a batch size that is a symbol."""
-    mode = mode or FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
+    mode = mode or FakeTensorMode(shape_env=_ShapeEnv(), allow_non_fake_inputs=True)
     dynamic = [DimDynamic.DYNAMIC] + [DimDynamic.STATIC] * (example.dim() - 1)
     return mode.from_tensor(example, symbolic_context=StatelessSymbolicContext(dynamic_sizes=dynamic))
 

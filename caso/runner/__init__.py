@@ -10,6 +10,9 @@ use after a run::
     run.maps["astronaut"]    # numpy.ndarray [C, H, W]
 """
 
-from caso.runner.results.store import Run, load_run
+from caso.extras import needs
+
+with needs("run", "caso.runner"):
+    from caso.runner.results.store import Run, load_run
 
 __all__ = ["Run", "load_run"]

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from caso.curvature import HessianOperator, QuadraticModel
-from caso.linalg import norms
+from caso.linalg import largest_entries, norms
 from caso.objective import kkt_residual
 from caso.solvers.certificate import hvp_floor, status
 from caso.solvers.eigenvalue import eigenvalue_known, seek_eigenvalue
@@ -132,7 +132,7 @@ class KrylovNewton:
             part = self._hessian(wanted, self.state.index[rows]) @ directions[rows]
             products = torch.zeros_like(directions).index_copy(0, rows, part)
             directions = directions * images.to(directions.dtype)[:, None]
-        finite = torch.isfinite(products).all(1)
+        finite = torch.isfinite(largest_entries(products))
         if not bool(finite.all()):
             products = torch.where(finite[:, None], products, torch.zeros_like(products))
             self.solution.discard(self.state.index[~finite])

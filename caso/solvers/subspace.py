@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor
 
-from caso.linalg import combine, dots, norms
+from caso.linalg import combine, dots, largest_entries, norms
 
 _CAPACITY = 16
 """Directions that fit before everything is copied; on a CPU, memory that is not written costs nothing."""
@@ -62,7 +62,7 @@ class Subspace:
             self._hv = torch.cat([self._hv, torch.empty_like(self._hv)], 1)
         self._v[:, m], self._hv[:, m] = w, h_w
         self.size = m + 1
-        self.empty = torch.cat([self.empty, (w == 0).all(1, keepdim=True)], 1)
+        self.empty = torch.cat([self.empty, largest_entries(w)[:, None] == 0], 1)
         column = dots(self.basis, h_w[:, None])[..., 0]
         row = dots(self.products[:, :m], w[:, None])[..., 0] if m else column[:, :0]
         grown = torch.zeros(len(w), m + 1, m + 1, dtype=torch.float64, device=w.device)

@@ -1,38 +1,21 @@
 """The report in a real browser: offline, without errors, and the slider moves the maps."""
 
-import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.browser import asked, complaints, grounds, narrow, needs_browser, opened
 from tests.experiments.conftest import NAMES
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    BROWSER is None or DRIVER is None, reason="needs a browser: chromium and chromedriver in PATH (chromium-driver)"
-)
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
 def browser(report: Path) -> Iterator[Any]:
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(BROWSER)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                     "--window-size=1200,900", "--host-resolver-rules=MAP * ~NOTFOUND"):  # fmt: skip
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
-    try:
-        driver.get((report / "report.html").as_uri())
+    with opened(report / "report.html") as driver:
         yield driver
-    finally:
-        driver.quit()
 
 
 def sources(browser: Any) -> list[str]:
@@ -49,12 +32,10 @@ def move(browser: Any, place: int) -> None:
 
 def test_it_opens_offline_and_without_errors(browser: Any) -> None:
     assert browser.title == "CASO and CAFO: experiments"
-    told = [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
-    assert told == []
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
-    assert asked
-    assert all(url.startswith(("file://", "data:")) for url in asked)
+    assert complaints(browser) == []
+    addresses = asked(browser)
+    assert addresses
+    assert all(url.startswith(("file://", "data:")) for url in addresses)
 
 
 def test_every_picture_is_drawn(browser: Any) -> None:
@@ -99,19 +80,12 @@ def test_names_with_markup_are_shown_as_text(browser: Any) -> None:
 
 
 def test_it_follows_the_colours_that_the_reader_prefers(browser: Any) -> None:
-    grounds = []
-    for scheme in ("light", "dark"):
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        script = "const style = getComputedStyle(document.body); return [style.backgroundColor, style.color]"
-        grounds.append(browser.execute_script(script))
-    assert grounds[0][0] != grounds[1][0]
-    assert grounds[0][1] != grounds[1][1]
+    light, dark = grounds(browser)
+    assert light[0] != dark[0]
+    assert light[1] != dark[1]
 
 
 def test_it_fits_a_telephone(browser: Any) -> None:
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 800, "deviceScaleFactor": 2, "mobile": True}
-    )
+    narrow(browser, 390)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -12,7 +12,7 @@ from caso import curvature
 from caso.curvature import QuadraticModel
 from caso.objective import objective
 from caso.penalty import ENTRIES
-from experiments import closed_form, convergence, hessian_impact
+from experiments import closed_form, convergence, hessian_impact, reach, regions_networks
 from experiments.sweep import Sweep
 
 
@@ -24,16 +24,22 @@ class Known(Sweep):
 
 
 class Run:
-    def __init__(self, table: pd.DataFrame, maps: dict[str, Any]) -> None:
-        self.table, self.maps = table, maps
+    def __init__(self, table: pd.DataFrame, maps: dict[str, Any], curves: dict[str, Any]) -> None:
+        self.table, self.maps, self._curves = table, maps, curves
+
+    def curves(self, metric: str) -> Any:
+        return self._curves[metric]
 
 
 class Job:
-    def __init__(self, table: pd.DataFrame, maps: dict[str, Any], **settings: Any) -> None:
-        self.run, self.table, self.settings = Run(table, maps), table, settings
+    def __init__(self, table: pd.DataFrame, maps: dict[str, Any], curves: Any = None, **settings: Any) -> None:
+        self.run, self.table, self.settings = Run(table, maps, curves or {}), table, settings
 
     def __getitem__(self, key: str) -> Any:
-        return self.settings[key]
+        return self.settings.get(key)
+
+    def choice(self, group: str, default: str) -> str:
+        return str(self.settings.get(group, default))
 
 
 @pytest.mark.parametrize("agree", [True, False])
@@ -102,3 +108,55 @@ def test_the_gap_is_the_objectives_difference(lambda1: float) -> None:
         other = best + size * torch.randn(12, generator=generator, dtype=torch.float64)
         assert of(other.view(1, 1, 3, 4)) == pytest.approx((value(best) - value(other)) / value(best), rel=1e-6)
     assert of(best.view(1, 1, 3, 4)) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("unsure", "sure", "smooth", "whole", "holds"),
+    [(3.0, 1.0, 2.0, 0.5, True), (1.0, 1.0, 2.0, 0.5, False), (3.0, 2.0, 2.0, 0.5, False), (3.0, 1.0, 1.0, 0.5, False),
+     (3.0, 1.0, 2.0, 0.9, False)],
+)  # fmt: skip
+def test_how_far_the_expansion_reaches(unsure: float, sure: float, smooth: float, whole: float, holds: bool) -> None:
+    x, confidence = np.logspace(-5, 0, 6), np.array([0.1, 0.15, 0.6, 0.9])
+
+    def job(network: str, around: str, gains: list[float], error: float) -> Job:
+        table = pd.DataFrame({"confidence": confidence, "status": "converged", "first_order_radius": 2.0})
+        table["valid_radius"] = 2.0 * np.array(gains)
+        curves = {"valid_radius": (x, np.full((4, 6), error)), "first_order_radius": (x, np.full((4, 6), 7.0))}
+        return Job(table, {}, curves, model=network, **{"experiment.way": "blur", "experiment.around": around})
+
+    plain, rounded = "efficientnet_lite0", "efficientnet_lite0_smooth"
+    jobs = [
+        job(plain, "image", [unsure] * 2 + [sure] * 2, 0.8),
+        job(plain, "copies", [1.0] * 4, whole),
+        job(rounded, "image", [smooth] * 4, 0.8),
+    ]
+    result = reach.read(Known(jobs))
+    assert result.verdict.holds is holds
+    radii, errors = (next(t.frame for t in result.tables if t.name == name) for name in ("radii", "errors"))
+    assert radii["second"].tolist() == [unsure + sure, 2.0, 2 * smooth]
+    assert radii["second_farther"].tolist() == [((unsure > 1) + (sure > 1)) / 2, 0.0, float(smooth > 1)]
+    assert errors.loc[1, ["first, 1", "second, 1/10"]].tolist() == [7.0, whole]
+    assert reach.read(Known(jobs[:1])).verdict.holds is (None if unsure > 1 and sure == 1 else False)
+
+
+@pytest.mark.parametrize("more", [0.1, -0.1])
+def test_regions_on_further_networks(more: float) -> None:
+    generator = np.random.default_rng(0)
+    base = generator.uniform(0.2, 0.4, 8)
+
+    def job(network: str, method: str, regions: str, insertion: float, gradients: float) -> Job:
+        scores = {"image": [str(i) for i in range(8)], "insertion": base + insertion, "gradients": gradients}
+        table = pd.DataFrame(scores | {"seconds": 1.0, "deletion": base})
+        return Job(table, {}, model=network, regions=regions, explainer=method)
+
+    jobs = [
+        job(network, method, regions, gain * (regions == "slic" and method == "caso"), gradients)
+        for network, gain in (("one", 0.1), ("other", more))
+        for method, gradients in (("caso", 6.0), ("occlusion", 60.0), ("edges", 0.0))
+        for regions in ("none", "slic")
+    ]  # fmt: skip
+    result = regions_networks.read(Known(jobs))
+    assert result.verdict.holds is (more > 0)
+    assert result.numbers["caso_minus"]["other, edges, insertion"] == pytest.approx([more] * 3)
+    assert result.numbers["caso_minus"]["one, caso, pixels, insertion"] == pytest.approx([0.1] * 3)
+    assert result.numbers["caso_minus"]["one, occlusion, deletion"] == pytest.approx([0.0] * 3)

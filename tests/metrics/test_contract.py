@@ -196,6 +196,12 @@ def test_explanations_are_what_is_said(metric: Metric) -> None:
     assert sum(calls) == 2 * metric.explanations
 
 
+def test_a_metric_that_needs_regions_alone_makes_no_further_maps() -> None:
+    assert make_metric("valid_radius", direction="regions").definition["explanations"] == 0
+    assert make_metric("irof").definition["explanations"] == 0
+    assert make_metric("max_sensitivity").definition["explanations"] > 0
+
+
 def test_chunks_shrink_where_memory_runs_out(metric: Metric) -> None:
     given = case(3, 3, 6, 5)
     expected = metric.score(given).values

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from caso.metrics import Case, make_metric
+from caso.smoothing import noisy_copies
 from tests import networks, reference
 from tests.metrics import cases
 
@@ -88,3 +89,36 @@ def test_means_over_noisy_copies_are_means() -> None:
     torch.testing.assert_close(metric.score(case).values, plain.score(case).values)
     noisy = make_metric("valid_radius", samples=3, stddev=0.5, steps=STEPS).score(case)
     assert not torch.equal(noisy.curve, plain.score(case).curve)
+
+
+@pytest.mark.parametrize("direction", ["map", "blur", "regions"])
+def test_the_derivatives_of_noisy_copies_are_what_loops_find(direction: str) -> None:
+    case = given(regions=True)
+    case.chunks.size = 12  # three copies at once, of two images
+    metric = make_metric("valid_radius", direction=direction, samples=4, stddev=0.3, seed=5)
+    copies = noisy_copies(case.images, 4, 0.3, 5)
+    ways = metric._ways(case)  # type: ignore[attr-defined]
+    found = metric._expansion(case, ways)  # type: ignore[attr-defined]
+    assert found.shape == (2, len(ways), 2)
+    for i in range(2):
+        g, h = reference.mean_model(case.network, copies[:, i], int(case.targets[i]))  # type: ignore[arg-type]
+        for n, way in enumerate(ways):
+            v = way[i].flatten()
+            assert float(found[0, n, i]) == pytest.approx(float(g @ v), rel=1e-9, abs=1e-12)
+            assert float(found[1, n, i]) == pytest.approx(float(v @ h @ v), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("direction", ["map", "blur", "regions"])
+def test_both_orders_share_the_passes_along_the_ways(direction: str) -> None:
+    case, seen = given(regions=True), []
+    inner = case.network
+    case.network = lambda images: seen.append(len(images)) or inner(images)  # type: ignore[func-returns-value]
+    make_metric("valid_radius", direction=direction, steps=STEPS).score(case)
+    first = sum(seen)
+    metric = make_metric("first_order_radius", direction=direction, steps=STEPS)
+    shared = metric.score(case).values
+    assert first > 2 * STEPS
+    assert sum(seen) - first == 2  # its own gradient
+    torch.testing.assert_close(shared, metric.score(given(regions=True)).values)
+    metric.score(case.with_maps(case.maps.flip(3)))
+    assert sum(seen) - first == 2 + 2 + 2 * STEPS * (direction == "map")

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from caso.metrics import summarise
+from caso.metrics import mean_curve, summarise
 
 
 def test_the_middle_is_exact_and_missing_scores_are_counted() -> None:
@@ -54,3 +54,21 @@ def test_few_scores() -> None:
 def test_arguments_out_of_range_are_errors(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be"):
         summarise(torch.ones(3), **bad)  # type: ignore[arg-type]
+
+
+def test_the_mean_of_curves_has_at_each_point_the_interval_of_its_values() -> None:
+    generator = torch.Generator().manual_seed(0)
+    curves = torch.randn(12, 4, generator=generator, dtype=torch.float64)
+    curves[3, 1] = math.nan  # leaves out its image
+    known = curves[[i for i in range(12) if i != 3]]
+    mean, low, high = mean_curve(curves, resamples=500, level=0.9)
+    torch.testing.assert_close(mean, known.mean(0))
+    for point in range(4):
+        literal = summarise(known[:, point], resamples=500, level=0.9)
+        assert (float(low[point]), float(high[point])) == pytest.approx(literal.mean_interval, rel=1e-12)
+
+
+def test_the_mean_of_no_curves_is_not_known() -> None:
+    for one in mean_curve(torch.full((2, 3), math.nan)):
+        assert one.shape == (3,)
+        assert bool(one.isnan().all())

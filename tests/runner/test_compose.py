@@ -23,6 +23,7 @@ CHOICES = sorted(path.relative_to(CONF) for path in CONF.glob("*/*.yaml"))
 # Keys that the choice leaves to the user, or that only fit together with another.
 WITH = {
     "model=python": ["model.entry=a:b"],
+    "dataset=python": ["dataset.entry=a:b"],
     "regions=masks": [f"regions.path={CONF}"],
     "metrics=regions": ["regions=slic"],
     "model=torchvision": ["model.name=resnet18"],
@@ -51,7 +52,8 @@ def test_every_choice_composes_and_passes_the_checks(path: Path) -> None:
     cfg = composed(choice, *WITH.get(choice, []))
     check(cfg)
     if path.parent.name != "experiment":
-        assert path.parent.name == "trainer" or "name" in cfg[path.parent.name] or "names" in cfg.metrics
+        without_name = path.parent.name in ("trainer", "logger")
+        assert without_name or "name" in cfg[path.parent.name] or "names" in cfg.metrics
 
 
 def test_metrics_files_name_metrics_and_parameters_that_exist() -> None:
@@ -87,11 +89,13 @@ def test_the_schema_and_the_defaults_name_the_same_keys() -> None:
 
 
 def test_choices_and_factories_name_the_same_things() -> None:
-    for group, factories in (("model", MODELS), ("dataset", DATASETS), ("logger", LOGGERS)):
+    for group, factories in (("model", MODELS), ("dataset", DATASETS)):
         stems = {path.stem for path in (CONF / group).glob("*.yaml")}
         assert stems >= set(factories)
         for other in stems - set(factories):  # one of them with other values
             assert composed(f"{group}={other}")[group].name in factories
+    assert {path.stem for path in (CONF / "logger").glob("*.yaml")} == {"none", *LOGGERS}
+    assert set(composed("logger=[csv,none,tensorboard]").logger) == {"csv", "tensorboard"}
     solvers = {path.stem for path in (CONF / "solver").glob("*.yaml")}
     assert solvers == {"auto", *SOLVERS}
 

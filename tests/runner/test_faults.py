@@ -21,6 +21,7 @@ import pytest
 import torch
 from PIL import Image
 
+from caso.extras import install_command
 from caso.runner import load_run
 from tests.conftest import ROOT, Ended
 from tests.runner import program
@@ -459,7 +460,8 @@ def test_a_configuration_is_no_code(cli: Cli) -> None:
 def test_a_package_that_is_missing_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     ended = cli(*TINY, SOME, "logger=wandb")
-    assert (ended.code, ended.err) == (2, "logger=wandb: needs the package: pip install wandb\n")
+    line = f"logger=wandb: needs the extra wandb; {install_command('wandb')} installs it\n"
+    assert (ended.code, ended.err) == (2, line)
 
 
 TESTS = re.compile(r"`(\w+)\.py::(\w+)`")

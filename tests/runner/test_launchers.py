@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from caso.extras import install_command
 from caso.runner import load_run
 from caso.runner.execution.devices import count_processes, own_device, take_share_of_machine
 from tests.conftest import Ended
@@ -138,7 +139,7 @@ def test_a_sweep_goes_on_with_its_launcher(tmp_path: Path) -> None:
 def test_an_unknown_launcher_is_told_with_what_to_install(cli: Cli) -> None:
     ended = cli("-m", "hydra/launcher=jobs", "lambda1=1,2")
     assert ended.code == 2
-    assert ended.err.startswith("hydra/launcher=jobs: choose basic, joblib (pip install")
+    assert ended.err.startswith(f"hydra/launcher=jobs: choose basic, joblib ({install_command('joblib')})")
 
 
 def test_a_launcher_under_torchrun_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,18 @@
-import numpy as np
-import torch
+"""What a run's pictures show, and the keys that say how."""
 
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from caso.runner.cli.arguments import write_out
 from caso.runner.results.pictures import panel
+from tests.conftest import Ended
+from tests.runner.networks import TINY
+
+Cli = Callable[..., Ended]
 
 
 def rows_and_maps(sparsities):
@@ -44,3 +55,49 @@ def test_a_long_path_is_spread_by_sparsity_without_the_empty_end() -> None:
 def test_images_without_a_map_have_no_picture() -> None:
     rows, _ = rows_and_maps([0.5])
     assert panel(rows, [None], torch.zeros(3, 4, 4)) is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("pictures=100", "pictures.n=100"),
+        ("+pictures=1,2", "+pictures.n=1,2"),
+        ("pictures=", "pictures.n="),
+        ("pictures.style=grey", "pictures.style=grey"),
+        ("pictures={n: 3}", "pictures={n: 3}"),
+        ("pictures", "pictures"),
+        ("image=pictures", "image=pictures"),
+    ],
+)
+def test_a_number_of_pictures_is_short_for_their_key(typed: str, meant: str) -> None:
+    assert write_out(typed) == meant
+
+
+def test_options_of_pictures_reach_them(cli: Cli) -> None:
+    options = ("dataset.names=[moon,coffee]", "pictures=1", "pictures.size=300", "pictures.style=signed", "logger=none")
+    ended = cli(*TINY, *options)
+    assert ended.code == 0
+    assert [path.name for path in (ended.directory / "pictures").iterdir()] == ["000000.png"]
+    with Image.open(ended.directory / "pictures" / "000000.png") as picture:
+        assert picture.size == (2 * 360 + 3 * 8, 300 + 56)  # of images of 10 x 12 pixels
+        signed = np.asarray(picture)[8:308, 376:736]
+    assert signed.mean() > 128  # pale, where magnitudes are dark
+    assert cli(f"resume={ended.directory}", "pictures=2").code == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("pictures=-1", "pictures.n=-1: must be at least 0"),
+        ("pictures=many", "pictures.n=many: must be a whole number"),
+        ("pictures.style=gray", "pictures.style=gray: must be auto, signed, magnitude or grey"),
+        ("pictures.size=0", "pictures.size=0: must be at least 1 and at most 4096"),
+        ("pictures.overlay=maybe", "pictures.overlay=maybe: must be true or false"),
+        ("pictures.colour=red", "pictures.colour"),
+    ],
+)
+def test_mistakes_in_the_options_of_pictures_are_one_line(cli: Cli, typed: str, said: str) -> None:
+    ended = cli(*TINY, typed)
+    assert ended.code != 0
+    assert said in ended.err
+    assert len(ended.err.strip().splitlines()) == 1

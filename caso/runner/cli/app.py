@@ -13,17 +13,21 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from caso.extras import install_command
+from caso.lean import uncollected
 from caso.runner.cli.arguments import (
     arrange,
     check_choices,
+    check_launcher,
     check_mode,
     given_twice,
     is_sweep,
     overrides_to_check,
     tidy,
+    user_directory,
 )
-from caso.runner.cli.known import known_choices, known_keys
-from caso.runner.cli.messages import ConfigError, describe, hydra_line, printable
+from caso.runner.cli.known import Sources
+from caso.runner.cli.messages import MISTAKES, describe, hydra_line, printable, program
 from caso.runner.cli.schema import register
 from caso.runner.execution.processes import (
     MISTAKE,
@@ -39,12 +43,6 @@ log = logging.getLogger(__name__)
 
 _FULL = "HYDRA_FULL_ERROR"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_LAUNCHERS = [
-    "basic",
-    "joblib (pip install -e '.[joblib]')",
-    "submitit_slurm (pip install -e '.[slurm]')",
-    "submitit_local (the same)",
-]
 
 
 def main(config_dir: Path) -> int:
@@ -64,8 +62,8 @@ def main(config_dir: Path) -> int:
     meeting = None if outside is None else Meeting(outside)
     leads = outside is None or outside.leads
     try:
-        notes = _arrange_arguments(config_dir, outside, meeting)
-    except ConfigError as error:
+        notes, sources = _arrange_arguments(config_dir, outside, meeting)
+    except MISTAKES as error:
         print(error, file=sys.stderr)
         return MISTAKE
     status = _Status(full, outside, meeting)
@@ -74,7 +72,7 @@ def main(config_dir: Path) -> int:
     os.environ[_FULL] = "1"
     try:
         with end_on_sigterm():
-            _say([*notes, *_check_jobs(config_dir)] if leads else [])
+            _say([*notes, *_check_jobs(sources)] if leads else [])
             run()
     except KeyboardInterrupt:
         print(f"interrupted; {_kept(status.begun())}", file=sys.stderr)
@@ -85,26 +83,27 @@ def main(config_dir: Path) -> int:
     except Exception as error:
         if full:
             raise
-        return _explained(error, config_dir)
+        return _explained(error, sources)
     finally:
         if not full:
             os.environ.pop(_FULL, None)
     return status.code()
 
 
-def _arrange_arguments(config_dir: Path, outside: Process | None, meeting: Meeting | None) -> list[str]:
-    """Check ``sys.argv`` and bring it into Hydra's form; give what the user should know of it."""
+def _arrange_arguments(config_dir: Path, outside: Process | None, meeting: Meeting | None) -> tuple[list[str], Sources]:
+    """Check ``sys.argv`` and bring it into Hydra's form; give what the user should know of it, and what it reads."""
     sys.argv[1:] = tidy(sys.argv[1:])
     check_mode(sys.argv[1:])
-    check_choices(sys.argv[1:], known_choices(config_dir))
+    check_choices(sys.argv[1:], Sources(config_dir, user_directory(sys.argv[1:])).choices())
     notes = given_twice(sys.argv[1:])
-    sys.argv[1:] = arrange(sys.argv[1:], outside, meeting)
-    return notes
+    sys.argv[1:] = tidy(arrange(sys.argv[1:], outside, meeting))  # what is resumed may bring flags
+    check_launcher(sys.argv[1:])
+    return notes, Sources(config_dir, user_directory(sys.argv[1:]))  # what is resumed has its own
 
 
-def _explained(error: Exception, config_dir: Path) -> int:
+def _explained(error: Exception, sources: Sources) -> int:
     """Print one line about an error that no job raised, and give the exit status."""
-    if isinstance(error, ConfigError):  # of a sweep's jobs, before the first one runs
+    if isinstance(error, MISTAKES):  # of a sweep's jobs, before the first one runs
         print(error, file=sys.stderr)
         return MISTAKE
     if type(error).__module__.split(".")[0] in ("joblib", "submitit"):
@@ -113,19 +112,24 @@ def _explained(error: Exception, config_dir: Path) -> int:
         print(f"the run's directory cannot be written: {describe(error)}", file=sys.stderr)
         return 1 if error.errno in _NO_ROOM else MISTAKE
     overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-    groups = known_choices(config_dir) | {"hydra/launcher": _LAUNCHERS}
-    print(hydra_line(error, known_keys(config_dir, overrides), groups, overrides), file=sys.stderr)
+    groups = sources.choices() | {"hydra/launcher": _launchers()}
+    print(hydra_line(error, sources.keys(overrides), groups, overrides), file=sys.stderr)
     return MISTAKE
 
 
-def _check_jobs(config_dir: Path) -> list[str]:
+def _launchers() -> list[str]:
+    joblib, slurm = install_command("joblib"), install_command("slurm")
+    return ["basic", f"joblib ({joblib})", f"submitit_slurm ({slurm})", "submitit_local (the same)"]
+
+
+def _check_jobs(sources: Sources) -> list[str]:
     """Check the jobs of a sweep, where the command line asks for one, and give what the user should know."""
     overrides = overrides_to_check(sys.argv[1:])
     if overrides is None:
         return []
     from caso.runner.cli.jobs import check_sweep
 
-    return check_sweep(config_dir, overrides)
+    return check_sweep(sources, overrides)
 
 
 def _say(notes: Sequence[str]) -> None:
@@ -145,8 +149,9 @@ class _Status:
     def job(self, cfg: DictConfig) -> None:
         """Run one job. In a sweep, an error is logged at once in one line, and the sweep goes on."""
         # Lightning, pandas and the rest take seconds to import: not for --help, --cfg and mistakes that Hydra finds.
-        from caso.runner.execution.run import run_job
-        from caso.runner.results.sweep import sweep_directory
+        with uncollected():
+            from caso.runner.execution.run import run_job
+            from caso.runner.results.sweep import sweep_directory
 
         self.directory = directory = Path(HydraConfig.get().runtime.output_dir)
         self.sweep = sweep_directory()
@@ -167,7 +172,7 @@ class _Status:
         from caso.runner.results.store import SUMMARY
 
         log.debug("failed", exc_info=True)
-        mistake = isinstance(error, ConfigError)
+        mistake = isinstance(error, MISTAKES)
         if leads and not isinstance(error, ForeignDirectoryError):
             with suppress(OSError):
                 write_json(directory / SUMMARY, {"status": "failed", "message": describe(error)})
@@ -212,7 +217,7 @@ def _kept(directory: Path | None) -> str:
     if directory is None or not any((directory / name).is_file() for name in (PLAN, "multirun.yaml")):
         return "nothing was explained yet"
     override = shlex.quote(f"resume={printable(str(shown(directory)))}")
-    return f"what was explained so far is kept; go on with python run.py {override}"
+    return f"what was explained so far is kept; go on with {program()} {override}"
 
 
 def _launcher_failed(error: Exception) -> int:

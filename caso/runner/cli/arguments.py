@@ -4,17 +4,30 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
+from caso.extras import needs
+from caso.runner.cli.known import entries
 from caso.runner.cli.messages import ConfigError, UsageError, choose
 from caso.runner.execution.processes import Meeting, Process
+from caso.runner.results.loggers import LOGGERS
 from caso.runner.results.manifest import stored_overrides
 
 _LAUNCHER = ("hydra/launcher=", "hydra.launcher.")
 _MULTIRUN = ("-m", "--multirun")
+_CONFIG_DIR = ("--config-dir", "-cd")
+_PLUGINS = {
+    "joblib": ("joblib", "hydra_plugins.hydra_joblib_launcher"),
+    "submitit_local": ("slurm", "hydra_plugins.hydra_submitit_launcher"),
+    "submitit_slurm": ("slurm", "hydra_plugins.hydra_submitit_launcher"),
+}
+"""The extra that a launcher needs, and its module."""
 _QUOTED_OR_HOME = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|(^|[\[,]\s*)~(?=[/,\]]|$)""")
 _SPECIAL = re.compile(r"([\\()\[\]{}:=, \t])")
 """What has a meaning in Hydra's grammar."""
@@ -34,6 +47,7 @@ def tidy(arguments: Sequence[str]) -> list[str]:
     flags = [argument for argument in arguments if argument in _MULTIRUN]
     rest = [argument for argument in arguments if argument not in _MULTIRUN]
     read, left = get_args_parser().parse_known_args(rest)
+    rest = [_absolute(argument, read.config_dir) for argument in rest]
     for argument in left:
         if argument.startswith("-"):
             plain = argument.lstrip("-")
@@ -47,7 +61,55 @@ def tidy(arguments: Sequence[str]) -> list[str]:
         if "=" not in override and not override.startswith("~"):
             raise UsageError(f"{override}: must be KEY=VALUE, as lambda1=1e-4; --help lists groups and keys")
     ordered = [*left, *(argument for argument in rest if argument not in left)]
-    return [*flags[:1], *(expand_home(argument) for argument in ordered)]
+    return [*flags[:1], *(expand_home(write_out(argument)) for argument in ordered)]
+
+
+def write_out(override: str) -> str:
+    """Write out what is short for another key: ``pictures=100`` for ``pictures.n=100``."""
+    key, equals, value = override.partition("=")
+    if key.lstrip("+") == "pictures" and equals and not value.startswith("{"):
+        return f"{key}.n={value}"
+    return _with_owner(override)
+
+
+def _with_owner(override: str) -> str:
+    """Write ``logger.project=x`` as ``logger.wandb.project=x``, where only one logger has such an option."""
+    group, _, option = override.partition("=")[0].lstrip("+").partition(".")
+    owners = [name for name, kind in LOGGERS.items() if option in (field.name for field in fields(kind))]
+    if group != "logger" or len(owners) != 1:
+        return override
+    return override.replace("logger.", f"logger.{owners[0]}.", 1)
+
+
+def _absolute(argument: str, directory: str | None) -> str:
+    """Write the value of ``--config-dir`` so that it holds from everywhere, for what is resumed elsewhere."""
+    flag, equals, value = argument.partition("=")
+    absolute = str(Path(directory or "").expanduser().absolute())
+    if directory and equals and flag in _CONFIG_DIR and value == directory:
+        return f"{flag}={absolute}"
+    return absolute if argument == directory else argument
+
+
+def user_directory(arguments: Sequence[str]) -> Path | None:
+    """Find the directory of ``--config-dir``, with the user's own files of configuration."""
+    from hydra._internal.utils import get_args_parser
+
+    directory = get_args_parser().parse_known_args(list(arguments))[0].config_dir
+    return Path(directory) if directory else None
+
+
+def check_launcher(arguments: Sequence[str]) -> None:
+    """See whether the launcher that is chosen is installed.
+
+    Raises:
+        MissingPackageError: With the command that installs it.
+    """
+    for argument in arguments:
+        choice = argument.partition("=")[2]
+        if argument.startswith(_LAUNCHER[0]) and choice in _PLUGINS:
+            extra, module = _PLUGINS[choice]
+            with needs(extra, argument):
+                import_module(module)
 
 
 def expand_home(override: str) -> str:
@@ -61,7 +123,7 @@ def expand_home(override: str) -> str:
 
 
 def check_choices(arguments: Sequence[str], groups: Mapping[str, Sequence[str]]) -> None:
-    """Refuse lists as a group's choice, of which Hydra would let the last one win.
+    """Refuse lists as a group's choice, of which Hydra would let the last one win; several loggers work together.
 
     Args:
         arguments: Without the program's name.
@@ -72,8 +134,13 @@ def check_choices(arguments: Sequence[str], groups: Mapping[str, Sequence[str]])
     """
     for argument in arguments:
         group, _, value = argument.lstrip("+").partition("=")
-        if group in groups and value.strip("'\"").startswith(("[", "{")):
+        if group not in groups or not value.strip("'\"").startswith(("[", "{")):
+            continue
+        if group != "logger":
             raise ConfigError(group, value, choose(group, groups[group]))
+        for choice in entries(value):
+            if choice not in groups[group]:
+                raise ConfigError(group, choice, choose(group, groups[group], choice))
 
 
 def check_mode(arguments: Sequence[str]) -> None:
@@ -162,7 +229,7 @@ def overrides_to_check(arguments: Sequence[str]) -> list[str] | None:
         return None
     read = get_args_parser().parse_known_args(list(arguments))[0]
     shows = read.help or read.hydra_help or read.cfg or read.info or read.shell_completion or read.experimental_rerun
-    elsewhere = read.config_path or read.config_name or read.config_dir
+    elsewhere = read.config_path or read.config_name
     return None if shows or elsewhere else list(read.overrides)
 
 
@@ -172,12 +239,24 @@ def _resumed(directory: Path, typed: list[str]) -> list[str]:
         raise ConfigError("resume", directory, "no such directory")
     sweep = directory / "multirun.yaml"
     if sweep.is_file():
-        stored = OmegaConf.load(sweep).hydra.overrides
-        before = [str(override) for override in stored.task]
-        before += [str(override) for override in stored.hydra if str(override).startswith(_LAUNCHER)]
+        stored = OmegaConf.load(sweep)
+        before = [str(override) for override in stored.hydra.overrides.task]
+        before += [str(override) for override in stored.hydra.overrides.hydra if str(override).startswith(_LAUNCHER)]
+        before = [write_out(override) for override in before]
         flags = [] if set(_MULTIRUN) & set(typed) else ["-m"]
-        return [*flags, *_without(before, typed), *typed, f"hydra.sweep.dir={quoted}"]
-    return [*_without(stored_overrides(directory), typed), *typed, f"hydra.run.dir={quoted}"]
+        return [*flags, *_without(before, typed), *_sources(stored, typed), *typed, f"hydra.sweep.dir={quoted}"]
+    before = _without([write_out(override) for override in stored_overrides(directory)], typed)
+    kept = directory / ".hydra" / "hydra.yaml"
+    sources = _sources(OmegaConf.load(kept), typed) if kept.is_file() else []
+    return [*before, *sources, *typed, f"hydra.run.dir={quoted}"]
+
+
+def _sources(stored: Any, typed: Sequence[str]) -> list[str]:
+    """The ``--config-dir`` of what Hydra stored of a run or a sweep, unless it is typed anew."""
+    if user_directory(typed) is not None:
+        return []
+    sources = OmegaConf.select(stored, "hydra.runtime.config_sources") or ()
+    return [f"{_CONFIG_DIR[0]}={source.path}" for source in sources if source.provider == "command-line"]
 
 
 def _without(before: list[str], typed: list[str]) -> list[str]:

@@ -4,9 +4,7 @@ import copy
 import shlex
 from collections.abc import Mapping, Sequence
 from itertools import product
-from pathlib import Path
 
-from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -14,11 +12,12 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from caso.runner.cli.effects import typed_keys, without_effect
-from caso.runner.cli.messages import ConfigError, UsageError
+from caso.runner.cli.known import Sources
+from caso.runner.cli.messages import ConfigError, UsageError, program
 from caso.runner.cli.validation import check
 from caso.runner.explain.methods import choose_by_explainer
 from caso.runner.explain.scoring import make_metrics
-from caso.runner.results.loggers import check_logger
+from caso.runner.results.loggers import make_loggers
 
 _BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
@@ -42,15 +41,20 @@ def settle(composed: DictConfig) -> DictConfig:
     choose_by_explainer(cfg)
     check(cfg)
     make_metrics(cfg)
-    check_logger(cfg)
+    make_loggers(cfg.logger)
     return cfg
 
 
 def _replace_images(cfg: DictConfig) -> None:
     """Put the key ``image`` in place of the data set, or of the source of crops."""
     if cfg.image == "":
-        raise ConfigError("image", "", "must be a file, a folder or a list of files")
-    replacement = {"name": "images", "path": cfg.image, "subset": OmegaConf.select(cfg, "dataset.subset")}
+        raise ConfigError("image", "", "must be a file, a folder, a pattern or a list of these")
+    replacement = {
+        "name": "images",
+        "path": cfg.image,
+        "recursive": cfg.dataset.get("recursive", False),
+        "subset": OmegaConf.select(cfg, "dataset.subset"),
+    }
     if cfg.dataset.name == "crops":
         cfg.dataset.source = replacement
     else:
@@ -84,19 +88,19 @@ def _check_whole(cfg: DictConfig, overrides: Sequence[str]) -> None:
     given = {override.partition("=")[0].lstrip("+~") for override in overrides}
     left = [str(key) for key in HydraConfig.get().sweeper.get("params") or () if str(key) not in given]
     if left:
-        command = shlex.join(["python", "run.py", "-m", *overrides])
+        command = shlex.join([*program().split(), "-m", *overrides])
         one = " ".join(f"{key}=..." for key in left)
         raise ConfigError("experiment", cfg.experiment.name, f"is a sweep: {command} (or give one job's {one})")
 
 
-def check_sweep(config_dir: Path, overrides: Sequence[str]) -> list[str]:
+def check_sweep(sources: Sources, overrides: Sequence[str]) -> list[str]:
     """Check a sweep's jobs before the first one runs.
 
     Every combination of the groups' choices is composed, and every value of each key; a mistake in any of them stops
     the sweep. A key that was typed must be read by one of the jobs at least.
 
     Args:
-        config_dir: Where ``config.yaml`` and the groups lie.
+        sources: Where the configuration comes from.
         overrides: The command line's, without flags.
 
     Returns:
@@ -105,33 +109,33 @@ def check_sweep(config_dir: Path, overrides: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: For the first mistake, with the job that has it.
     """
-    with initialize_config_dir(str(config_dir.resolve()), version_base=None):
+    with sources.opened():
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         parsed = parser.parse_overrides(list(overrides))
         own = [one for one in parsed if not one.is_hydra_override()]
         fixed = [str(one.input_line) for one in parsed if not one.is_sweep_override()]
-        sweeper = compose("config", overrides=fixed, return_hydra_config=True).hydra.sweeper
+        sweeper = sources.compose(fixed, with_hydra=True).hydra.sweeper
         if sweeper._target_ != _BASIC:
             return []  # another sweeper makes its jobs as it goes
         params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
         swept = parser.parse_overrides(params)
-        return _checked([_composed(job) for job in _jobs([*swept, *own], config_dir)])
+        return _checked([_composed(job, sources) for job in _jobs([*swept, *own], sources)])
 
 
 Job = tuple[str, DictConfig, Mapping[str, str]]
 """What is swept, the job's configuration, and the keys that were typed."""
 
 
-def _composed(job: Sequence[tuple[str, bool]]) -> Job:
+def _composed(job: Sequence[tuple[str, bool]], sources: Sources) -> Job:
     overrides = [text for text, _ in job]
     return (
         " ".join(text for text, varies in job if varies),
-        compose("config", overrides=overrides),
+        sources.compose(overrides),
         typed_keys(overrides),
     )
 
 
-def _jobs(overrides: Sequence[Override], config_dir: Path) -> list[list[tuple[str, bool]]]:
+def _jobs(overrides: Sequence[Override], sources: Sources) -> list[list[tuple[str, bool]]]:
     """Jobs in which every combination of groups occurs, and every value: each override, and whether it is swept.
 
     A sweep over values alone needs not be composed whole: a value is wrong by itself, or with the choice of a group.
@@ -145,7 +149,8 @@ def _jobs(overrides: Sequence[Override], config_dir: Path) -> list[list[tuple[st
             )
         swept = [f"{key}={value}" for value in one.sweep_string_iterator()] if one.is_discrete_sweep() else []
         values[key] = swept or [f"{key}={one.get_value_element_as_str()}"]
-    groups = [key for key in values if (config_dir / key.lstrip("+").removesuffix(".name")).is_dir()]
+    known = sources.choices()
+    groups = [key for key in values if key.lstrip("+").removesuffix(".name") in known]
     others = {key: texts for key, texts in values.items() if key not in groups}
     jobs = []
     for chosen in product(*(values[key] for key in groups)):

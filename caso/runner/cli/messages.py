@@ -2,7 +2,11 @@
 
 import difflib
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from caso.extras import MissingPackageError
 
 # What OmegaConf calls a type, in the user's words.
 _TYPES = {
@@ -41,6 +45,15 @@ class UsageError(ConfigError):
     def __init__(self, line: str) -> None:
         """Keep the line."""
         Exception.__init__(self, one_line(line))
+
+
+MISTAKES = (ConfigError, MissingPackageError)
+"""What the user can mend; the text says how."""
+
+
+def program() -> str:
+    """How this program was started: the beginning of commands that messages tell the user to type."""
+    return {"run.py": "python run.py", "__main__.py": "python -m caso"}.get(Path(sys.argv[0]).name, "caso")
 
 
 def _as_typed(value: object) -> str:
@@ -158,6 +171,8 @@ def _unknown_key(key: str, keys: Sequence[str]) -> str:
     close = nearest(key, siblings)
     if close:
         return one_line(f"{key}: no such key; did you mean {choices(close)}?")
+    if parent.startswith("logger."):
+        return f"{key}: no such key without its logger; add {parent.replace('.', '=')}"
     if parent == "experiment":
         return f"{key}: no such key without its experiment; add experiment=NAME"
     if parent and siblings:
@@ -171,7 +186,7 @@ def _wrong_choice(groups: Mapping[str, Sequence[str]], overrides: Sequence[str])
         group, equals, value = override.lstrip("+").partition("=")
         if not equals or group not in groups or group.startswith("hydra") or "(" in value:
             continue
-        for choice in value.strip("'\"").split(","):
+        for choice in value.strip("'\"").replace("[", "").replace("]", "").split(","):
             if choice not in groups[group] and (group, choice) != ("experiment", "null"):
                 return one_line(f"{group}={choice}: {choose(group, groups[group], choice)}")
     return None

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from caso.baselines import BASELINES
 from caso.metrics import METRICS
 from caso.runner.cli.messages import ConfigError, choices, nearest
+from caso.runner.results.loggers import LOGGERS
 
 
 def check_keys(node: DictConfig, path: str = "") -> None:
@@ -52,7 +53,7 @@ _UNTYPED: dict[str, Callable[[Any], list[str]]] = {
     "solver": lambda node: ["name"],
     "regions": lambda node: ["name"],
     "size": lambda node: ["name"],
-    "logger": lambda node: ["name"],
+    "logger": lambda node: list(LOGGERS),
     "explainer": _of_explainer,
     "metrics": lambda node: ["names", *METRICS],
 }

@@ -1,21 +1,18 @@
-"""Ranges of the configuration's values, checked before any weights load."""
-
-import math
-from typing import Any
+"""The configuration's values, by themselves and with each other, checked before any weights load."""
 
 from omegaconf import DictConfig, OmegaConf
 
 from caso.curvature import OPERATORS
 from caso.runner.cli.messages import ConfigError, choices
+from caso.runner.cli.ranges import check_ranges
 from caso.runner.cli.unknown_keys import check_keys
-from caso.runner.data.regions import REGIONS, make_regions
+from caso.runner.regions import REGIONS, make_regions
 from caso.solvers import DEFAULTS, SOLVERS
 
 CURVATURES = ("auto", *OPERATORS)
 _ORDERS = {"first": 1, "second": 2}
 ORDERS = tuple(_ORDERS)
 REGULARIZATIONS = ("fixed", "path", "auto")
-PRECISIONS = ("32-true", "64-true")
 
 
 def check(cfg: DictConfig) -> None:
@@ -31,43 +28,16 @@ def check(cfg: DictConfig) -> None:
     missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg))
     if missing:
         raise ConfigError(missing[0], "???", "must be given")
-    _number(cfg, "lambda1", at_least=0)
-    _number(cfg, "lambda2", above=0)
-    _number(cfg, "n_samples", at_least=1)
-    _number(cfg, "stddev", at_least=0)
-    _number(cfg, "tol", above=0, below=1)
-    _number(cfg, "seed", at_least=0, at_most=2**32 - 1)
-    _number(cfg, "num_workers", at_least=0)
-    _number(cfg, "pictures", at_least=0)
-    _number(cfg, "trainer.num_nodes", at_least=1)
     if cfg.resume is not None:
         raise ConfigError("resume", cfg.resume, "give it on the command line")
+    check_ranges(cfg)
     _one_of(cfg, "order.name", ORDERS)
     _one_of(cfg, "regularization.name", REGULARIZATIONS)
-    _check_regions(cfg)
+    _one_of(cfg, "regions.name", ("none", *REGIONS))
+    make_regions(cfg.regions)
     _one_of(cfg, "curvature", CURVATURES)
-    _one_of(cfg, "trainer.precision", PRECISIONS)
-    _check_batch_size(cfg.batch_size)
-    for owner in ("", "solver.", "regularization."):  # the root's first, which are the others' defaults
-        _check_owned(cfg, owner)
     _check_solver(cfg)
     _check_regularization(cfg)
-    if cfg.dataset.name == "crops":
-        _number(cfg, "dataset.n", at_least=1)
-        _number(cfg, "dataset.min_area", above=0, at_most=1)
-    if cfg.logger.name == "wandb" and cfg.logger.mode is not None:
-        _one_of(cfg, "logger.mode", ("online", "offline", "disabled"))
-
-
-def _check_owned(cfg: DictConfig, owner: str) -> None:
-    """Check the options that the root has for the groups, and the groups' own."""
-    present = OmegaConf.select(cfg, owner.removesuffix(".")) if owner else cfg
-    if "n_iter" in present:
-        _number(cfg, f"{owner}n_iter", at_least=1)
-        _number(cfg, f"{owner}lr", above=0)
-        _one_of(cfg, f"{owner}init", ("zero", "random"))
-    if "sparsity" in present:
-        _number(cfg, f"{owner}sparsity", at_least=0, at_most=1)
 
 
 def resolve_solver(cfg: DictConfig) -> str:
@@ -80,54 +50,10 @@ def default_solver(order: str) -> str:
     return DEFAULTS[_ORDERS.get(order, 2)]
 
 
-def _number(
-    cfg: DictConfig,
-    key: str,
-    *,
-    at_least: float | None = None,
-    above: float | None = None,
-    at_most: float | None = None,
-    below: float | None = None,
-) -> None:
-    value: Any = OmegaConf.select(cfg, key)
-    limits = []
-    if at_least is not None:
-        limits.append(f"at least {at_least}")
-    if above is not None:
-        limits.append(f"greater than {above}")
-    if at_most is not None:
-        limits.append(f"at most {at_most}")
-    if below is not None:
-        limits.append(f"less than {below}")
-    right = (
-        value is not None
-        and math.isfinite(value)
-        and (at_least is None or value >= at_least)
-        and (above is None or value > above)
-        and (at_most is None or value <= at_most)
-        and (below is None or value < below)
-    )
-    if not right:
-        raise ConfigError(key, value, f"must be {'finite, ' if isinstance(value, float) else ''}{' and '.join(limits)}")
-
-
 def _one_of(cfg: DictConfig, key: str, allowed: tuple[str, ...]) -> None:
     value = OmegaConf.select(cfg, key)
     if value not in allowed:
         raise ConfigError(key, value, f"must be {choices(allowed)}")
-
-
-def _check_batch_size(value: object) -> None:
-    right = value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1)
-    if not right:
-        raise ConfigError("batch_size", value, "must be auto or a whole number of at least 1")
-
-
-def _check_regions(cfg: DictConfig) -> None:
-    _one_of(cfg, "regions.name", REGIONS)
-    make_regions(cfg.regions)
-    if cfg.regions.get("keep") is not None:
-        _number(cfg, "regions.keep", at_least=1)
 
 
 def _check_solver(cfg: DictConfig) -> None:
@@ -156,9 +82,3 @@ def _check_regularization(cfg: DictConfig) -> None:
     default = default_solver(cfg.order.name)
     if resolve_solver(cfg) != default:
         raise ConfigError("solver", cfg.solver.name, f"with regularization={name} it must be auto or {default}")
-    if name == "path":
-        _number(cfg, "regularization.n", at_least=2)
-        values = cfg.regularization.lambda1s
-        if values is not None and (len(values) == 0 or any(not (math.isfinite(v) and v >= 0) for v in values)):
-            shown = f"[{','.join(map(str, values))}]"
-            raise ConfigError("regularization.lambda1s", shown, "must be a list of finite numbers of at least 0")

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from caso.runner.cli.messages import ConfigError, describe
-from caso.runner.data.from_torchvision import download_if_asked
+from caso.runner.components import Component
+from caso.runner.data.from_torchvision import TorchvisionData, download_if_asked
 from caso.runner.data.samples import Samples
 
 
@@ -116,3 +117,6 @@ def _latin(text: str, encoding: str) -> bytes:
 
 def _dtype(name: str, align: object = False, copy: object = True) -> np.dtype[Any]:
     return np.dtype(name, align=False, copy=True)
+
+
+COMPONENT = Component(tuple(_LAYOUTS), TorchvisionData, cifar)

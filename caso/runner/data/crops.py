@@ -2,12 +2,30 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+from omegaconf import MISSING
 from PIL import Image
 
+from caso.arguments import Count
+from caso.runner.cli.messages import ConfigError
+from caso.runner.cli.ranges import PositiveShare
+from caso.runner.components import Component
 from caso.runner.data.decoding import Picture
-from caso.runner.data.samples import Samples
+from caso.runner.data.samples import PickedLabels, Samples
+from caso.runner.data.subset import Subset
+
+
+@dataclass
+class CropsOptions:
+    """Options of random resized crops of another data set."""
+
+    name: str = MISSING
+    n: Count = MISSING
+    min_area: PositiveShare = MISSING
+    source: Any = None
+    subset: Subset = field(default_factory=Subset)
 
 
 @dataclass(frozen=True)
@@ -38,6 +56,23 @@ class Crops:
         return whole[:, top:bottom, left:right]
 
 
+def crops(options: Any, seed: int) -> Samples:
+    """List random crops of another data set.
+
+    Args:
+        options: ``n`` crops of at least ``min_area`` (a fraction of the image), from the data set ``source``.
+        seed: The run's seed.
+
+    Raises:
+        ConfigError: If the source is wrong.
+    """
+    from caso.runner.data import find_samples
+
+    if "n" not in options:
+        raise ConfigError("dataset.name", options.name, "choose it as dataset=crops")
+    return random_crops(find_samples(options.source, seed), int(options.n), float(options.min_area), seed)
+
+
 def random_crops(source: Samples, n: int, min_area: float, seed: int) -> Samples:
     """List random crops of a data set's images: many real images of every confidence. Labels are carried over.
 
@@ -50,7 +85,9 @@ def random_crops(source: Samples, n: int, min_area: float, seed: int) -> Samples
         seed: The run's.
     """
     ids = [f"{source.ids[number % len(source)]}#{number // len(source)}" for number in range(n)]
-    labels = None if source.labels is None else [source.labels[number % len(source)] for number in range(n)]
+    labels = (
+        None if source.labels is None else PickedLabels(source.labels, [number % len(source) for number in range(n)])
+    )
     return Samples(ids, Crops(source.reader, len(source), ids, seed, min_area), labels, source.label_names)
 
 
@@ -75,3 +112,6 @@ def crop_box(size: tuple[int, int], seed: str, min_area: float) -> tuple[int, in
             left, top = generator.randint(0, width - w), generator.randint(0, height - h)
             return left, top, left + w, top + h
     return 0, 0, width, height  # no crop of such a shape fits: a very long image
+
+
+COMPONENT = Component(("crops",), CropsOptions, crops)

@@ -1,13 +1,25 @@
 """Caltech-UCSD Birds 200, in the layout of its archive CUB_200_2011."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omegaconf import MISSING
+
 from caso.runner.cli.messages import ConfigError
+from caso.runner.components import Component
 from caso.runner.data.files import below, folder_of
+from caso.runner.data.imagefolder import ImageFolder
 from caso.runner.data.samples import Samples
 
 _SPLITS = {"train": ("1",), "test": ("0",), "all": ("0", "1")}
+
+
+@dataclass
+class Cub200(ImageFolder):
+    """Options of CUB-200."""
+
+    split: str = MISSING
 
 
 def cub200(options: Any, seed: int) -> Samples:
@@ -46,3 +58,6 @@ def _column(path: Path) -> dict[str, str]:
         raise ConfigError("dataset.root", path.parent, f"there is no {path.name}; it must be the folder CUB_200_2011")
     pairs = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
     return {number: rest[0].strip() for number, *rest in pairs if rest}
+
+
+COMPONENT = Component(("cub200",), Cub200, cub200)

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omegaconf import MISSING
+
 from caso.runner.cli.messages import ConfigError, choices, describe, nearest
+from caso.runner.components import Component
 from caso.runner.data.decoding import Picture, to_rgb
+from caso.runner.data.imagefolder import ImageFolder
 from caso.runner.data.samples import Samples
 
 # Each item is a pair of an image and an index.
@@ -22,6 +26,15 @@ _NAMES = (
 _LABELS = ("targets", "labels", "_labels", "y")
 _PAIRS = ("samples", "_samples", "imgs", "_flat_character_images")
 _CLASSES = ("classes", "categories")
+
+
+@dataclass
+class TorchvisionData(ImageFolder):
+    """Options of torchvision's data sets."""
+
+    split: str = MISSING
+    download: bool = MISSING
+    family: str | None = None
 
 
 @dataclass(frozen=True)
@@ -127,3 +140,6 @@ def _labels(dataset: Any) -> list[int | None] | None:
         if pairs is not None and len(pairs) == len(dataset):
             return [int(pair[1]) for pair in pairs]
     return None
+
+
+COMPONENT = Component(("torchvision", "mnist", "fashion_mnist"), TorchvisionData, torchvision_dataset)

@@ -1,12 +1,25 @@
-"""Hugging Face data sets that `save_to_disk` wrote. They need the package `datasets`: pip install caso[huggingface]."""
+"""Hugging Face data sets that `save_to_disk` wrote. They need the extra `huggingface`."""
 
 from dataclasses import dataclass
 from typing import Any
 
+from caso.extras import needs
 from caso.runner.cli.messages import ConfigError, choices, describe, nearest
+from caso.runner.components import Component
 from caso.runner.data.decoding import Picture, UnreadableImageError, read_bytes, read_image
 from caso.runner.data.files import folder_of
+from caso.runner.data.imagefolder import ImageFolder
 from caso.runner.data.samples import Samples
+
+
+@dataclass
+class HuggingFace(ImageFolder):
+    """Options of a Hugging Face data set on disk."""
+
+    split: str | None = None
+    image: str | None = None
+    label: str | None = None
+    id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,12 +55,11 @@ def huggingface(options: Any, seed: int) -> Samples:
         seed: Not used.
 
     Raises:
-        ConfigError: If the package is not installed, or the folder holds no such data set, split or column.
+        ConfigError: If the folder holds no such data set, split or column.
+        MissingPackageError: If the package is not installed.
     """
-    try:
+    with needs("huggingface", "dataset=huggingface"):
         import datasets
-    except ImportError as error:
-        raise ConfigError("dataset", "huggingface", "needs the package: pip install datasets") from error
     root = folder_of(options, "root")
     try:
         loaded = datasets.load_from_disk(str(root))
@@ -83,3 +95,6 @@ def _column(options: Any, key: str, features: Any, kind: Any) -> str | None:
             raise ConfigError(f"dataset.{key}", given, f"no such column; there is {choices(close)}")
         return str(given)
     return next((name for name, one in features.items() if kind is not None and isinstance(one, kind)), None)
+
+
+COMPONENT = Component(("huggingface",), HuggingFace, huggingface)

@@ -2,14 +2,24 @@
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from caso.runner.cli.messages import ConfigError
+from caso.runner.components import Component
 from caso.runner.data.files import below, files_below, folder_of
+from caso.runner.data.imagefolder import ImageFolder
 from caso.runner.data.samples import Samples
 
 _FORMS = "lines of FILE and n01440764, or FILE and an index from 0, or of n01440764 for each file"
+
+
+@dataclass
+class ImageNet(ImageFolder):
+    """Options of ImageNet."""
+
+    labels: str | None = None
 
 
 def imagenet(options: Any, seed: int) -> Samples:
@@ -77,3 +87,6 @@ def _label(given: str, written: str, numbers: dict[str, int]) -> int:
     if written.isdecimal() and int(written) < len(numbers):
         return int(written)
     raise ConfigError("dataset.labels", given, f"{written} is no class of ImageNet; it needs {_FORMS}")
+
+
+COMPONENT = Component(("imagenet",), ImageNet, imagenet)

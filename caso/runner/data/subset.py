@@ -1,6 +1,7 @@
 """Some samples of a data set: the first, a random choice, those of some classes, or those that a file lists."""
 
 import random
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,16 @@ from caso.runner.cli.messages import ConfigError, choices, nearest, printable
 from caso.runner.data.samples import Samples
 
 _KEY = "dataset.subset"
+
+
+@dataclass
+class Subset:
+    """Which samples of a data set are taken."""
+
+    n: int | None = None
+    random: bool = False
+    classes: list[Any] | None = None
+    ids: str | None = None
 
 
 def take_subset(samples: Samples, options: Any, seed: int) -> Samples:

@@ -6,15 +6,31 @@ import os
 import tarfile
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from omegaconf import MISSING
+
 from caso.runner.cli.messages import ConfigError, describe, printable
+from caso.runner.components import Component
 from caso.runner.data.files import short_names
 from caso.runner.data.samples import Samples
 from caso.runner.data.shards import Members, Shard, expand_braces, fetch_shard, list_shard
+from caso.runner.data.subset import Subset
 
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class WebDataset:
+    """Options of tar files."""
+
+    name: str = MISSING
+    path: Any = MISSING
+    label: str | None = None
+    cache: str | None = None
+    subset: Subset = field(default_factory=Subset)
 
 
 def webdataset(options: Any, seed: int) -> Samples:
@@ -101,3 +117,6 @@ def _names(sources: Sequence[str]) -> list[str]:
     """Name shards without their ending; with their folders, too, where two would be alike."""
     paths = [Path(source.split("?")[0].replace("://", "/") if _is_url(source) else source) for source in sources]
     return short_names([path.with_suffix("") for path in paths])
+
+
+COMPONENT = Component(("webdataset",), WebDataset, webdataset)

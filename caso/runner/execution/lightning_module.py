@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from caso.network.outputs import Outputs, as_logits
 from caso.runner.cli.messages import describe, printable
-from caso.runner.data.regions import make_regions
+from caso.runner.execution.lightning import pl
 from caso.runner.execution.loading import Batch, Group
 from caso.runner.execution.quarantine import isolate_failures
 from caso.runner.explain.explainers import constant_columns
 from caso.runner.explain.fitting import check_classes, copy_for_evaluation, first_outputs
 from caso.runner.explain.methods import Explained, Method, make_method
 from caso.runner.explain.scoring import Scorer, make_metrics
+from caso.runner.regions import make_regions
 from caso.runner.results.regions import Regions, regions_of
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from caso.runner.cli.messages import describe
 from caso.runner.data import Sample
 from caso.runner.data.decoding import UnreadableImageError
-from caso.runner.data.regions import Regions
+from caso.runner.regions import Regions
 
 _EXTENT = 3
 """How many axes pixels have."""

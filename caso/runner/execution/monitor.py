@@ -1,4 +1,4 @@
-"""What a run's processes finish, as it is seen from the one that leads: for the progress bar and the logger."""
+"""What a run's processes finish, as it is seen from the one that leads: for the progress bar and the loggerss."""
 
 from pathlib import Path
 from types import TracebackType
@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from omegaconf import DictConfig
 
-from caso.runner.results.loggers import Guarded
+from caso.runner.results.loggers import Loggers
 from caso.runner.results.manifest import Manifest
 from caso.runner.results.progress import ShowProgress
 from caso.runner.results.segments import Follower
@@ -17,16 +17,16 @@ class Monitor:
     """Follows the batches that all processes of a run finish. Closed at the end of a ``with`` block.
 
     Attributes:
-        summary: How the run ended, for the logger; "failed" until the run says otherwise.
+        summary: How the run ended, for the loggers; "failed" until the run says otherwise.
     """
 
     def __init__(self, cfg: DictConfig, directory: Path, manifest: Manifest) -> None:
-        """Start the bar and the logger."""
+        """Start the bar and the loggerss."""
         self.summary: dict[str, Any] = {"status": "failed"}
         self._manifest, self._directory = manifest, directory
         self._finished, self._images = 0, 0
         self._follower = Follower(directory)
-        self._logger = Guarded(cfg, directory)
+        self._loggerss = Loggers(cfg, directory)
         self._progress = ShowProgress(manifest.count, make_console(stderr=True))
         self._shown: set[str] = set()
 
@@ -39,7 +39,7 @@ class Monitor:
                 picture = row.get("picture") or ""
                 new = picture and picture not in self._shown
                 self._shown.add(picture)
-                self._logger.log(row, self._directory / picture if new else None)
+                self._loggerss.log(row, self._directory / picture if new else None)
         self._progress.show(self._images)
 
     def remaining(self) -> int:
@@ -54,6 +54,6 @@ class Monitor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the bar away and close the logger."""
+        """Take the bar away and close the loggerss."""
         self._progress.close()
-        self._logger.finish(self.summary)
+        self._loggerss.finish(self.summary)

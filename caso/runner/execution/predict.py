@@ -7,21 +7,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
-from caso.runner.data.regions import make_regions
 from caso.runner.execution.devices import own_device
 from caso.runner.execution.environment import keep_freed_memory
+from caso.runner.execution.lightning import LightningEnvironment, pl
 from caso.runner.execution.lightning_module import ExplainModule
 from caso.runner.execution.loading import Batch, PixelBatches, ReadAhead
 from caso.runner.execution.quarantine import survive_readers
 from caso.runner.execution.share import Share
 from caso.runner.models.classifier import Classifier, ModelSource
 from caso.runner.models.targets import align_labels, resolve, wants_label
+from caso.runner.regions import make_regions
+from caso.runner.results.panel import Look
 from caso.runner.results.writer import ResultWriter
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,12 @@ def explain_share(share: Share, tick: Callable[[], None] = lambda: None) -> None
     classifier, target = load_network(share.source, cfg)
     classes = align_labels(share.samples.label_names, classifier.class_names) if share.samples.labels else None
     regions = make_regions(cfg.regions)
-    sink = ResultWriter(share.directory, share.manifest, cfg.pictures)
+    sink = ResultWriter(
+        share.directory,
+        share.manifest,
+        cfg.pictures.n,
+        Look(cfg.pictures.style, cfg.pictures.overlay, cfg.pictures.size),
+    )
     module = ExplainModule(
         classifier.network,
         cfg,

@@ -17,7 +17,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-_ROOT = Path(__file__).resolve().parents[3]
+from caso.extras import CHECKOUT
+
 MISTAKE = 2
 """Exit status of a process that found a mistake in the configuration, and has printed it."""
 REPORTED = 3
@@ -208,11 +209,9 @@ def _start(directory: Path, configuration: dict[str, Any], rank: int, world: int
     import torch
 
     command = [sys.executable, "-m", "caso.runner.execution.worker", str(directory), str(rank), str(world)]
-    environment = os.environ | {
-        "OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // world)),
-        # This program may run from its checkout without being installed.
-        "PYTHONPATH": os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-    }
+    environment = os.environ | {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // world))}
+    if CHECKOUT is not None:  # it may not be installed
+        environment["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
     # A group of its own: Ctrl-C reaches this process alone, which then ends the others in order.
     worker = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)
     assert worker.stdin is not None

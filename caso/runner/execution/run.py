@@ -30,7 +30,7 @@ from caso.runner.execution.quarantine import Quarantine
 from caso.runner.execution.share import Share
 from caso.runner.models import find_model
 from caso.runner.models.targets import align_labels, resolve, wants_label
-from caso.runner.results.gather import draw_results, gather_results, print_results
+from caso.runner.results.gather import gather_results, print_results
 from caso.runner.results.manifest import PLAN, Manifest, hold, make_manifest, read_manifest, write_json
 from caso.runner.results.store import SUMMARY
 from caso.runner.results.sweep import jobs_at_once, overrides_of_job, sweep_directory
@@ -82,8 +82,7 @@ def run_job(
                 _explain(share, world, monitor, here=outside is not None or not (several or dealt))
             finally:
                 # However it ended, what there is can be read; a full disk must not hide the reason.
-                results = gather_results(directory)
-            draw_results(results.run)
+                results = gather_results(directory, time.perf_counter() - start)
             ended = {"status": "finished", **summarize(results.run.table), "seconds": time.perf_counter() - start}
             monitor.summary = ended
         write_json(directory / SUMMARY, ended)

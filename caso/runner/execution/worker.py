@@ -14,7 +14,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from caso.runner.cli.messages import ConfigError, describe
+from caso.runner.cli.messages import MISTAKES, describe
 from caso.runner.execution.devices import find_device
 from caso.runner.execution.predict import explain_share
 from caso.runner.execution.processes import MISTAKE, REPORTED, Process, TerminatedError, end_on_sigterm
@@ -42,7 +42,7 @@ def main(directory: Path, rank: int, world: int) -> int:
             explain_share(share)
     except (KeyboardInterrupt, TerminatedError):
         return 0  # it was asked to; what is missing is seen in the directory
-    except ConfigError as error:
+    except MISTAKES as error:
         print(error, file=sys.stderr)
         return MISTAKE
     except Exception as error:

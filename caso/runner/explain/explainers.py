@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 import caso
 from caso.postprocess import magnitude, times_input
 from caso.runner.cli.validation import resolve_solver
-from caso.runner.data.regions import make_regions
+from caso.runner.regions import make_regions
 
 OWN = ("auto", "cafo", "caso")
 """The explainers that are the project's own; ``auto`` is the one that ``order`` names."""
@@ -73,40 +72,6 @@ def finish_maps(cfg: Any, maps: Tensor, pixels: Tensor) -> Tensor:
     if cfg.times_input:
         maps = times_input(maps, pixels)
     return magnitude(maps) if cfg.magnitude else maps
-
-
-_NUMBERS = (
-    "confidence",
-    "target_confidence",
-    "lambda1",
-    "lambda2_effective",
-    "lambda_max",
-    "lambda_max_error",
-    "sparsity",
-    "kkt_residual",
-    "error_bound",
-    "floor",
-)
-_COUNTS = ("target", "predicted", "hvps")
-
-
-def figures(explanation: Any) -> list[dict[str, Any]]:
-    """Collect what an ``Explanation`` says of each image of its batch, under the names of the results' columns."""
-    # Of all images at once: each reading waits for the device.
-    numbers = torch.stack([getattr(explanation, name) for name in _NUMBERS], 1).tolist()
-    counts = torch.stack([getattr(explanation, name) for name in _COUNTS], 1).tolist()
-    same = {
-        "solver": explanation.solver,
-        "curvature": explanation.curvature,
-        "curvature_exact": {True: "yes", False: "no", None: "unknown"}[explanation.curvature_exact],
-    }
-    said = zip(explanation.status, explanation.certificate, strict=True)
-    return [
-        dict(zip(_NUMBERS, floats, strict=True))
-        | dict(zip(_COUNTS, integers, strict=True))
-        | {"status": status, **same, "certificate": certificate}
-        for floats, integers, (status, certificate) in zip(numbers, counts, said, strict=True)
-    ]
 
 
 def constant_columns(cfg: Any, model_name: str) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from caso.baselines import BASELINES, make_baseline
 from caso.objective import sparsity
 from caso.precision import full_precision
+from caso.results.table import image_rows
 from caso.runner.cli.effects import MEANS
 from caso.runner.cli.messages import ConfigError, choices
-from caso.runner.explain.explainers import OWN, explain, figures, finish_maps, make_explainer
+from caso.runner.explain.explainers import OWN, explain, finish_maps, make_explainer
 
 EXPLAINERS = (*OWN, "smooth_caso", *BASELINES, "stored")
 _EXTENT = 3
@@ -109,7 +110,7 @@ class _Own:
         copies = self._cfg.n_samples if self._cfg.smooth else 1
         results = []
         for one in explain(self._explainer, self._cfg, pixels, target, regions):
-            rows = [row | {"gradients": float(copies * (1 + row["hvps"]))} for row in figures(one)]
+            rows = [row | {"gradients": float(copies * (1 + row["hvps"]))} for row in image_rows(one)]
             maps = finish_maps(self._cfg, one.maps.detach(), pixels)
             results.append(Explained(maps, rows, one.probabilities, one.evidence))
         return results

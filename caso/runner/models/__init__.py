@@ -4,30 +4,13 @@ Each choice is a function from its options to a :class:`ModelSource`, which know
 known) and loads the weights only when asked, so that mistakes show before.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from caso.runner.cli.messages import ConfigError, choices
+from caso.runner.components import Component, components
 from caso.runner.models.classifier import Classifier, ModelSource, Normalize
-from caso.runner.models.efficientnet_lite import efficientnet_lite
-from caso.runner.models.entry import python_entry
-from caso.runner.models.from_timm import timm_classifier
-from caso.runner.models.from_torchvision import torchvision_classifier
 from caso.runner.models.geometry import ResizeAndCrop, to_grey, to_pixels
-
-MODELS: dict[str, Callable[[Any], ModelSource]] = {
-    "efficientnet_lite0": efficientnet_lite,
-    "efficientnet_lite1": efficientnet_lite,
-    "efficientnet_lite2": efficientnet_lite,
-    "resnet18": torchvision_classifier,
-    "resnet34": torchvision_classifier,
-    "resnet50": torchvision_classifier,
-    "resnet101": torchvision_classifier,
-    "resnet152": torchvision_classifier,
-    "torchvision": torchvision_classifier,
-    "timm": timm_classifier,
-    "python": python_entry,
-}
+from caso.runner.models.weights import PublishedModel
 
 __all__ = [
     "MODELS",
@@ -36,9 +19,13 @@ __all__ = [
     "Normalize",
     "ResizeAndCrop",
     "find_model",
+    "load_model",
     "to_grey",
     "to_pixels",
 ]
+
+MODELS: dict[str, Component] = components(__name__, __path__)
+"""Every family of networks, and every network that is known by its own name."""
 
 
 def find_model(options: Any) -> ModelSource:
@@ -54,3 +41,17 @@ def find_model(options: Any) -> ModelSource:
     if family not in MODELS:
         raise ConfigError("model.name", family, f"must be {choices(MODELS)}")
     return MODELS[family](options)
+
+
+def load_model(name: str = "efficientnet_lite0", weights: str = "DEFAULT") -> Classifier:
+    """Load a network as runs do, with its preprocessing and its class names.
+
+    Args:
+        name: ``efficientnet_lite0``, ``1`` or ``2``, whose ImageNet weights are installed, or one of torchvision's by
+            which the group ``model`` has a choice, as ``resnet50``.
+        weights: As ``model.weights``: ``DEFAULT``, a state dict's file, or ``none`` for random ones.
+
+    Raises:
+        ConfigError: If there is no such network, or its weights cannot be had.
+    """
+    return find_model(PublishedModel(name=name, weights=weights)).load()

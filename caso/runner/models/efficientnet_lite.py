@@ -12,10 +12,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from caso.runner.cli.messages import ConfigError
+from caso.runner.components import Component
 from caso.runner.models.classifier import Classifier, ModelSource, Normalize
 from caso.runner.models.geometry import ResizeAndCrop
+from caso.runner.models.lean_timm import import_timm
 from caso.runner.models.names import given_classes, imagenet, settle_classes
-from caso.runner.models.weights import DEFAULT, KEY, NONE, check_weights, fill, load_state
+from caso.runner.models.weights import DEFAULT, KEY, NONE, PublishedModel, check_weights, fill, load_state
 
 # Size and crop are the weights' own; the resampling is that of the paper's released program, which resized bilinearly.
 # The weights were trained with bicubic resizing: the confidences differ by a few hundredths (coffee 0.957 to 0.951).
@@ -43,7 +45,7 @@ def efficientnet_lite(options: Any) -> ModelSource:
     classes = settle_classes(given_classes(options), imagenet(), weights, fixed=weights == DEFAULT)
 
     def load() -> Classifier:
-        import timm
+        timm = import_timm()
 
         network = timm.create_model(f"tf_{name}", pretrained=False, num_classes=classes.number)
         if weights == DEFAULT:
@@ -74,3 +76,6 @@ def _in_order(network: nn.Module, state: dict[str, Tensor], source: Path) -> dic
     if [tuple(v.shape) for v in own.values()] != [tuple(v.shape) for v in state.values()]:
         raise ConfigError(KEY, source, "the package's tensors are not those of this network")
     return dict(zip(own, state.values(), strict=True))
+
+
+COMPONENT = Component(tuple(_GEOMETRY), PublishedModel, efficientnet_lite)

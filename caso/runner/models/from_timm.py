@@ -10,14 +10,17 @@ from PIL import Image
 from torch import Tensor, nn
 
 from caso.runner.cli.messages import ConfigError, choices, nearest
+from caso.runner.components import Component
 from caso.runner.models.attention import use_plain_timm_attention
 from caso.runner.models.classifier import Classifier, ModelSource, Normalize
 from caso.runner.models.geometry import ResizeAndCrop, three_channels
+from caso.runner.models.lean_timm import import_timm
 from caso.runner.models.names import Classes, given_classes, imagenet_names, settle_classes
 from caso.runner.models.weights import (
     DEFAULT,
     KEY,
     NONE,
+    PublishedModel,
     check_weights,
     fetch_hub,
     fetch_url,
@@ -42,12 +45,11 @@ def timm_classifier(options: Any) -> ModelSource:
         ConfigError: If network or tag are unknown, or the weights are no classifier's; on loading, if weights cannot be
             fetched or do not fit.
     """
-    from timm.models import get_pretrained_cfg
-
+    timm = import_timm()
     name, weights = str(options.name), str(options.weights)
     _check_name(name)
     check_weights(weights)
-    recipe: Any = get_pretrained_cfg(name)
+    recipe: Any = timm.models.get_pretrained_cfg(name)
     if weights == DEFAULT and not recipe.has_weights:
         raise ConfigError(KEY, weights, f"timm has no weights of {name}; give a file, or {NONE} for random ones")
     classes = settle_classes(given_classes(options), _own_classes(recipe), weights, fixed=weights == DEFAULT)
@@ -67,7 +69,7 @@ def timm_classifier(options: Any) -> ModelSource:
 
 
 def _check_name(name: str) -> None:
-    import timm
+    timm = import_timm()
 
     architecture, _, tag = name.partition(".")
     known = timm.list_models()
@@ -105,7 +107,7 @@ def _fetch(recipe: Any, weights: str) -> Path:
 
 def _make(name: str, classes: int, state: dict[str, Tensor] | None, source: object) -> nn.Module:
     """Make a network; timm knows how to rename the entries of the state dicts that it publishes."""
-    import timm
+    timm = import_timm()
 
     if state is None:
         return timm.create_model(name, pretrained=False, num_classes=classes)
@@ -149,3 +151,6 @@ class TimmGeometry:
         """
         pixels = self.transform(three_channels(image) if isinstance(image, Tensor) else image)
         return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.clamp(0, 1)
+
+
+COMPONENT = Component(("timm",), PublishedModel, timm_classifier)

@@ -7,11 +7,12 @@ from PIL import Image
 from torch import nn
 
 from caso.runner.cli.messages import ConfigError, choices, nearest
+from caso.runner.components import Component
 from caso.runner.models.attention import use_plain_attention
 from caso.runner.models.classifier import Classifier, ModelSource, Normalize
 from caso.runner.models.geometry import ResizeAndCrop
 from caso.runner.models.names import Classes, given_classes, settle_classes
-from caso.runner.models.weights import DEFAULT, KEY, NONE, fetch_url, fill, is_file, load_state
+from caso.runner.models.weights import DEFAULT, KEY, NONE, PublishedModel, fetch_url, fill, is_file, load_state
 
 # What torchvision calls its other networks, by the module that they live in.
 _OTHERS = {
@@ -103,3 +104,10 @@ def _make(name: str, weights: Any, classes: int, random: bool) -> nn.Module:
     elif name.startswith("vit_"):
         options["image_size"] = weights.transforms().crop_size[0]
     return get_model(name, weights=None, **options)
+
+
+COMPONENT = Component(
+    ("torchvision", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    PublishedModel,
+    torchvision_classifier,
+)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from caso.runner.cli.messages import ConfigError
+from caso.runner.models.lean_timm import import_timm
 
 
 class Classes(NamedTuple):
@@ -33,9 +34,7 @@ def imagenet() -> Classes:
 
 def imagenet_folders() -> list[str]:
     """List ImageNet's 1000 WordNet ids (n01440764 ...), which name its class folders, in the order of the logits."""
-    from timm.data.imagenet_info import ImageNetInfo
-
-    return list(ImageNetInfo("imagenet-1k").label_names())
+    return list(import_timm().data.ImageNetInfo("imagenet-1k").label_names())
 
 
 def given_classes(options: Any) -> Classes | None:

@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -10,6 +11,7 @@ from urllib.request import Request, urlopen
 
 import torch
 from filelock import FileLock
+from omegaconf import MISSING
 from torch import Tensor, nn
 
 from caso.runner.cli.messages import ConfigError, describe
@@ -18,6 +20,16 @@ KEY = "model.weights"
 DEFAULT = "DEFAULT"
 NONE = "none"
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+@dataclass
+class PublishedModel:
+    """Options of a network whose weights are published, or the user's own in a file."""
+
+    name: str = MISSING
+    weights: str = MISSING
+    classes: Any = None
+    family: str | None = None
 
 
 def is_file(weights: str) -> bool:

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from caso.plot.paths import spread
+from caso.runner.results.panel import Look, Panel, RegionOverlay, contact_sheet, draw
 from caso.runner.results.regions import RegionRow, Regions
-from caso.viz import Panel, contact_sheet, draw
-from caso.viz_regions import RegionOverlay
 
 CONTACT_SHEET = "contact_sheet.png"
 _AXES = 2  # of an image of labels
@@ -37,8 +37,8 @@ def panel(
     if not pairs:
         return None
     if len(pairs) > _MOST_MAPS:
-        pairs = _spread(pairs)
-    first, overlay = pairs[0][0], None if regions is None else _overlay(regions)
+        pairs = [pairs[i] for i in spread([float(row["sparsity"]) for row, _ in pairs], _MOST_MAPS)]
+    first, overlay = pairs[0][0], None if regions is None else overlay_of(regions)
     title = f"{first['image']}: {first['predicted_name']} {first['confidence']:.3f}"
     if first["target"] != first["predicted"]:
         title += f", explained: {first['target_name']}"
@@ -46,7 +46,7 @@ def panel(
         details = f"{first['explainer'].replace('_', ' ')}  {_sparse(first, regions)}"
         return Panel(pixels, [pairs[0][1]], [""], title, details, overlay)
     method = str(first["explainer"]).upper()
-    if len(pairs) == 1:
+    if len(rows) == 1:
         details = (
             f"{method}  lambda1 {first['lambda1']:.2g}  {_sparse(first, regions)}"
             f"  residual {_short(first['kkt_residual'])}"
@@ -65,30 +65,20 @@ def _sparse(row: dict[str, Any], regions: Regions | None) -> str:
     return f"{kept} of {len(regions.rows)} regions"
 
 
-def _overlay(regions: Regions) -> RegionOverlay | None:
+def overlay_of(regions: Regions) -> RegionOverlay | None:
     """The regions that are in the map; None where they differ from channel to channel."""
-    labels = torch.from_numpy(regions.labels).long()
-    if labels.dim() > _AXES:
-        if not bool((labels == labels[:1]).all()):
+    labels = regions.labels
+    if labels.ndim > _AXES:
+        if not (labels == labels[:1]).all():
             return None
         labels = labels[0]
     present = [row for row in (RegionRow(*values) for values in regions.rows) if row.weight > 0]
-    return RegionOverlay(labels, [row.region for row in present], [row.weight for row in present])
+    return RegionOverlay(labels, {row.region: row.weight for row in present})
 
 
-def _spread(pairs: list[tuple[dict[str, Any], Tensor]]) -> list[tuple[dict[str, Any], Tensor]]:
-    """Choose maps of a path: most of its values of lambda1 give maps that look alike, so go by sparsity."""
-    shown = [pair for pair in pairs if pair[0]["sparsity"] < 1] or pairs
-    values = [float(row["sparsity"]) for row, _ in shown]
-    low, high = min(values), max(values)
-    wanted = [low + (high - low) * i / (_MOST_MAPS - 1) for i in range(_MOST_MAPS)]
-    chosen = {min(range(len(values)), key=lambda j: abs(values[j] - value)) for value in wanted}
-    return [shown[j] for j in sorted(chosen)]
-
-
-def write_picture(content: Panel, path: Path) -> None:
+def write_picture(content: Panel, path: Path, look: Look) -> None:
     """Draw and write one picture."""
-    draw(content).save(path, compress_level=1)
+    draw(content, look).save(path, compress_level=1)
 
 
 def write_contact_sheet(directory: Path, pictures: list[str], total: int) -> None:

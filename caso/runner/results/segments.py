@@ -42,7 +42,7 @@ class SegmentWriter:
         Returns:
             Its locator, for :func:`read_map`.
         """
-        return self._keep(encode(attribution))
+        return self.keep_bytes(encode(attribution))
 
     def keep_labels(self, labels: NDArray[Any]) -> str:
         """Write labels of regions, which count as maps do.
@@ -50,9 +50,14 @@ class SegmentWriter:
         Returns:
             Their locator, for :func:`read_labels`.
         """
-        return self._keep(encode_labels(labels))
+        return self.keep_bytes(encode_labels(labels))
 
-    def _keep(self, content: bytes) -> str:
+    def keep_bytes(self, content: bytes) -> str:
+        """Write anything, which counts as maps do.
+
+        Returns:
+            Its locator, for :func:`read_bytes`.
+        """
         locator = f"{PARTS}/{self.name}.maps:{self._maps.tell()}:{len(content)}"
         self._maps.write(content)
         return locator
@@ -126,7 +131,7 @@ def read_map(directory: Path, locator: str) -> NDArray[Any]:
         directory: The run's.
         locator: What :meth:`SegmentWriter.keep` returned, as it is in the column ``map``.
     """
-    return decode(_read(directory, locator))
+    return decode(read_bytes(directory, locator))
 
 
 def read_labels(directory: Path, locator: str) -> NDArray[Any]:
@@ -136,10 +141,16 @@ def read_labels(directory: Path, locator: str) -> NDArray[Any]:
         directory: The run's.
         locator: What :meth:`SegmentWriter.keep_labels` returned.
     """
-    return decode_labels(_read(directory, locator))
+    return decode_labels(read_bytes(directory, locator))
 
 
-def _read(directory: Path, locator: str) -> bytes:
+def read_bytes(directory: Path, locator: str) -> bytes:
+    """Read what :meth:`SegmentWriter.keep_bytes` wrote.
+
+    Args:
+        directory: The run's.
+        locator: What that returned.
+    """
     name, offset, length = locator.rsplit(":", 2)
     with (directory / PARTS / Path(name).name).open("rb") as file:
         file.seek(int(offset))

@@ -17,6 +17,7 @@ No file is named by an image's id, so that no id can leave the directory.
 
 import json
 from collections.abc import Iterator, Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ REGIONS = "regions.csv"
 CLASSES = "classes.csv"
 SUMMARY = "summary.json"
 DEFINITIONS = "metrics.json"
+_SHOWN = ("image", "predicted_name", "confidence", "lambda1", "sparsity", "kkt_residual", "error_bound", "status")
+_ROWS = 20
 
 
 class Maps(Mapping[str, NDArray[Any]]):
@@ -80,6 +83,22 @@ class Run:
         self.table = _read_table(directory)
         self.maps = Maps(directory, self.table)
 
+    def __len__(self) -> int:
+        """Count the images."""
+        return int(self.table["image"].nunique())
+
+    def __repr__(self) -> str:
+        """The run in a line: its images, how they ended, its method and its directory."""
+        states = self.table.drop_duplicates("image")["status"].value_counts()
+        said = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in states.items())
+        return f"Run of {len(self)} images ({said}) in {self.directory}"
+
+    def _repr_html_(self) -> str:
+        """The line, and the table's first rows and columns, for notebooks."""
+        shown = self.table[[name for name in _SHOWN if name in self.table]].head(_ROWS)
+        table = shown.to_html(index=False, escape=True, float_format="{:.3g}".format)
+        return f"<div><p>{escape(repr(self))}</p>{table}</div>"
+
     @property
     def config(self) -> Any:
         """The resolved configuration, an ``omegaconf.DictConfig``."""
@@ -116,7 +135,7 @@ class Run:
         """
         x = np.asarray(self.metrics[metric]["x"], dtype=float)
         missing = [float("nan")] * len(x)
-        values = [row.get("curves", {}).get(metric, missing) for row in _read_rows(self.directory)]
+        values = [row.get("curves", {}).get(metric, missing) for row in read_rows(self.directory)]
         return x, np.asarray(values, dtype=float).reshape(-1, len(x))
 
     @property
@@ -124,7 +143,7 @@ class Run:
         """A row for each region of each image, by rank; the columns are :class:`RegionRow`'s. Empty without regions."""
         rows = [
             {"image": row["image"], **dict(zip(REGION_COLUMNS, region, strict=True))}
-            for row in _read_rows(self.directory)
+            for row in read_rows(self.directory)
             for region in row.get("regions", ())
         ]
         return pd.DataFrame(rows, columns=["image", *REGION_COLUMNS])
@@ -135,7 +154,7 @@ class Run:
         Raises:
             KeyError: If the run has no regions of this image.
         """
-        for row in _read_rows(self.directory):
+        for row in read_rows(self.directory):
             if row["image"] == image and "labels" in row:
                 return read_labels(self.directory, row["labels"])
         raise KeyError(image)
@@ -165,14 +184,18 @@ def load_run(path: str | Path) -> Run:
     return Run(directory)
 
 
-def _read_rows(directory: Path) -> list[dict[str, Any]]:
-    """Read the rows of all processes, in the images' order."""
+def read_rows(directory: Path) -> list[dict[str, Any]]:
+    """Read the rows of all processes, in the images' order, with what the table leaves out.
+
+    That is: ``scores``, ``curves``, and with an image's first row ``regions``, ``labels``, ``photograph`` and
+    ``outlines``; with each, ``thumbnail``. The last three, and ``labels``, are locators.
+    """
     batches = sorted(Follower(directory).poll(), key=lambda one: one.batch)
     return [row for one in batches for row in one.rows]
 
 
 def _read_table(directory: Path) -> pd.DataFrame:
-    rows = [row | row.get("scores", {}) for row in _read_rows(directory)]
+    rows = [row | row.get("scores", {}) for row in read_rows(directory)]
     scores = dict.fromkeys(name for row in rows for name in row.get("scores", {}))
     table = pd.DataFrame(rows, columns=[*COLUMNS, *scores], dtype=object)
     for column in table.columns:

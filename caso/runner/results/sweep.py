@@ -15,10 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from caso.runner.cli.messages import describe
 from caso.runner.execution.cores import usable_cores
 from caso.runner.execution.processes import from_outside
-from caso.runner.results.comparison import COMPARISON, compare, draw_comparison, print_scores, write_scores
+from caso.runner.results.comparison import COMPARISON, compare, print_scores, write_scores
+from caso.runner.results.comparison_figure import draw_comparison
+from caso.runner.results.report import REPORT
+from caso.runner.results.report_sweep import write_sweep_report
 from caso.runner.results.segments import PARTS
 from caso.runner.results.store import SUMMARY, load_run
-from caso.runner.results.tables import make_console, print_sweep
+from caso.runner.results.tables import make_console, print_page, print_sweep
 
 log = logging.getLogger(__name__)
 
@@ -81,19 +84,23 @@ def show(directory: Path) -> None:
         print_sweep(jobs, make_console(), directory, SWEEP)
         try:
             jobs.to_csv(directory / SWEEP, index=False)
-            show_comparison(
-                directory, [(str(j["overrides"]), directory / j["directory"]) for j in jobs.to_dict("records")]
-            )
+            runs = [(str(j["overrides"]), directory / j["directory"]) for j in jobs.to_dict("records")]
+            table = show_comparison(directory, runs)
+            if write_sweep_report(directory, jobs, table, SWEEP):
+                print_page(directory / REPORT, make_console())
         except OSError as error:
             log.error("%s cannot be written: %s", directory, describe(error))
 
 
-def show_comparison(directory: Path, jobs: Sequence[tuple[str, Path]]) -> None:
+def show_comparison(directory: Path, jobs: Sequence[tuple[str, Path]]) -> pd.DataFrame:
     """Write, draw and print the scores of several runs side by side, where they have any.
 
     Args:
         directory: Where the table and the figure go.
         jobs: Names and directories of runs.
+
+    Returns:
+        The scores, of :func:`caso.runner.results.comparison.compare`.
     """
     present = [(name.replace("explainer=", "") or path.name, path) for name, path in jobs if (path / PARTS).is_dir()]
     runs = [(name, load_run(path)) for name, path in present]
@@ -102,6 +109,7 @@ def show_comparison(directory: Path, jobs: Sequence[tuple[str, Path]]) -> None:
         write_scores(table, directory, COMPARISON)
         draw_comparison(table, directory / f"{COMPARISON}.png")
         print_scores(table, make_console(), f"{COMPARISON}.csv")
+    return table
 
 
 def gather(directory: Path) -> pd.DataFrame:

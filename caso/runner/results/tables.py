@@ -51,8 +51,8 @@ def summarize(table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def print_run(run: Run, console: Console) -> None:
-    """Print a run's table, the failures with their reasons, and where the results lie."""
+def print_run(run: Run, console: Console, page: str | None = None) -> None:
+    """Print a run's table, the failures with their reasons, and where its page, if any, and the results lie."""
     groups = [(printable(str(image)), rows) for image, rows in run.table.groupby("image", sort=False)]
     first = groups[:_MOST_ROWS]
     print_table(
@@ -78,7 +78,14 @@ def print_run(run: Run, console: Console) -> None:
         console.print(Text(f"{failures['image'].nunique()} of {len(groups)} images have no map:", style="bold red"))
         for row in failures.drop_duplicates("image").head(_MOST_ROWS).itertuples():
             console.print(Text(f"  {printable(str(row.image))}: {row.status}: {printable(str(row.message))}"))
+    if page is not None:
+        print_page(run.directory / page, console)
     console.print(Text(f"results: {printable(str(shown(run.directory)))}"), soft_wrap=True)
+
+
+def print_page(path: Path, console: Console) -> None:
+    """Print where a page lies that a browser shows."""
+    console.print(Text(f"page: {printable(str(shown(path)))}"), soft_wrap=True)
 
 
 def print_sweep(jobs: pd.DataFrame, console: Console, directory: Path, file: str) -> None:

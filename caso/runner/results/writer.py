@@ -10,10 +10,12 @@ from torch import Tensor
 
 from caso.runner.cli.messages import describe, printable
 from caso.runner.results.manifest import Manifest, write_json
-from caso.runner.results.pictures import panel, write_picture
+from caso.runner.results.panel import Look
+from caso.runner.results.pictures import overlay_of, panel, write_picture
 from caso.runner.results.regions import Regions
 from caso.runner.results.segments import SegmentWriter
 from caso.runner.results.store import DEFINITIONS
+from caso.runner.results.thumbnails import draw_thumbnails, wanted
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +32,14 @@ class ResultWriter:
         directory: The run's.
         manifest: The run's.
         pictures: How many of the first images are drawn.
+        look: How they are.
     """
 
-    def __init__(self, directory: Path, manifest: Manifest, pictures: int) -> None:
+    def __init__(self, directory: Path, manifest: Manifest, pictures: int, look: Look | None = None) -> None:
         """Open the files."""
         self.writer = SegmentWriter(directory)
         self._directory, self._manifest, self._pictures = directory, manifest, pictures
+        self._look = look or Look()
         self._thread = ThreadPoolExecutor(1, "write")
         self._images: dict[int, _Image] = {}
         self._writing: Future[None] | None = None
@@ -84,6 +88,7 @@ class ResultWriter:
         kept = []
         for index, (rows, maps, pixels, regions) in sorted(images.items()):
             picture = self._draw(index, rows, maps, pixels, regions)
+            self._keep_thumbnails(index, rows, maps, pixels, regions)
             if regions is not None:  # with the first of its settings
                 locator = self.writer.keep_labels(regions.labels)
                 rows[0] |= {"regions": regions.rows, "labels": locator}
@@ -107,9 +112,32 @@ class ResultWriter:
             if content is None:
                 return ""
             (self._directory / "pictures").mkdir(exist_ok=True)
-            write_picture(content, self._directory / name)
+            write_picture(content, self._directory / name, self._look)
         except Exception as error:
             log.warning("%s: no picture (%s)", printable(str(rows[0]["image"])), describe(error))
             log.debug("drawing failed", exc_info=True)
             return ""
         return name
+
+    def _keep_thumbnails(
+        self,
+        index: int,
+        rows: list[dict[str, Any]],
+        maps: list[NDArray[Any] | None],
+        pixels: Tensor | None,
+        regions: Regions | None,
+    ) -> None:
+        """Keep small pictures for the run's page, with the rows; one that fails must not cost a map."""
+        if pixels is None or not wanted(index, len(rows)):
+            return
+        try:
+            drawn = draw_thumbnails(pixels, maps, self._look, None if regions is None else overlay_of(regions))
+        except Exception:
+            log.debug("no thumbnails of %s", printable(str(rows[0]["image"])), exc_info=True)
+            return
+        rows[0]["photograph"] = self.writer.keep_bytes(drawn.photograph)
+        if drawn.regions is not None:
+            rows[0]["outlines"] = self.writer.keep_bytes(drawn.regions)
+        for row, thumbnail in zip(rows, drawn.maps, strict=True):
+            if thumbnail is not None:
+                row["thumbnail"] = self.writer.keep_bytes(thumbnail)
