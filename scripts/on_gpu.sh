@@ -2,7 +2,9 @@
 # What is to be known of a machine with a GPU, in about ten minutes: scripts/on_gpu.sh [FOLDER]
 # Runs the tests on it, the checks against the processor and the benchmark, and writes all into one folder:
 # environment.txt, tests.log, checks.md, checks.json, benchmark.json, benchmark.log, summary.md. A part that fails or
-# runs out of its time is named in summary.md, and the others go on. PYTHON and DEVICE (cuda) choose what runs where.
+# runs out of its time is named in summary.md, and the others go on. Environment variables choose less: PYTHON, DEVICE,
+# TESTS (paths), WORKERS, NETWORKS and IMAGES of the checks, MODELS, BATCHES and PHOTOS of the benchmark, TESTS_SECONDS,
+# CHECKS_SECONDS, BENCHMARK_SECONDS.
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-"$root/.venv/bin/python"}
 [ -x "$python" ] || python=python3
@@ -41,16 +43,17 @@ part() {
     { echo; echo "## $name: $ended, $(($(date +%s) - start)) s"; echo; } >> "$summary"
 }
 
-library="tests/solvers tests/curvature tests/metrics $(ls tests/test_*.py | grep -v -e test_docs -e test_imports)"
-workers=${WORKERS:-8}
-part tests "${TESTS_SECONDS:-210}" "$python" -m pytest --device "$device" -q -n "$workers" $library ${TESTS:-}
+library="tests/solvers tests/curvature tests/metrics $(ls tests/test_*.py | grep -v -e docs -e imports -e gallery -e wheel -e extras)"
+# Paths are words of their own here.
+# shellcheck disable=SC2086
+part tests "${TESTS_SECONDS:-210}" "$python" -m pytest --device "$device" -q -n "${WORKERS:-8}" ${TESTS:-$library}
 tail -n 3 "$folder/tests.log" >> "$summary"
 
 part checks "${CHECKS_SECONDS:-150}" "$python" scripts/check_devices.py --devices "cpu,$device" --output "$folder" \
     --networks "${NETWORKS:-resnet50,efficientnet_lite0,vit_b_16}" --images "${IMAGES:-3}"
 cat "$folder/checks.md" >> "$summary" 2>/dev/null
 
-part benchmark "${BENCHMARK_SECONDS:-240}" "$python" scripts/benchmark.py --devices "$device" --quick \
+part benchmark "${BENCHMARK_SECONDS:-240}" "$python" scripts/benchmark.py --devices "$device" --quick --photos "${PHOTOS:-4}" \
     --models "${MODELS:-resnet50,vit_b_16}" --batches "${BATCHES:-1,8,64,256}" --output "$folder/benchmark.json"
 { echo '```'; cat "$folder/benchmark.log"; echo '```'; } >> "$summary"
 

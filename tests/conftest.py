@@ -32,7 +32,10 @@ class Ended(NamedTuple):
         return Path(self.out.split("results: ")[-1].splitlines()[0])
 
 
-PROGRAM = ("runner", "experiments", "test_docs.py", "test_imports.py")
+PROGRAM = (
+    *("runner", "experiments", "plot", "test_docs.py", "test_imports.py", "test_gallery.py", "test_wheel.py"),
+    "test_extras.py",
+)
 """Tests of the program, which chooses its device itself: a GPU where `--device cuda` leaves one visible."""
 
 

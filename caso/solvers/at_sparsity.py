@@ -84,7 +84,7 @@ def solve_at_sparsity(model: QuadraticModel, wanted: Sparsity, options: Options)
         off &= ~((missing < 0) & ((missing - missing_there).abs() < _CLOSE / 2))
         if not bool(off.any()):
             break
-        solve.solution.lambda1[index[off], 0] = better[off]
+        solve.solution.lambda1[index, 0] = torch.where(off, better, solve.solution.lambda1[index, 0])
     else:
         solve.run(column)
     return solve.solution

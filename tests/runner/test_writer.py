@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning_fabric.utilities.apply_func import move_data_to_device
 
 from caso.runner import load_run
 from caso.runner.data import Samples
-from caso.runner.execution.loading import PixelBatches, ReadAhead
+from caso.runner.execution.loading import Batch, Group, PixelBatches, ReadAhead
 from caso.runner.results import writer
 from caso.runner.results.manifest import Manifest
 from caso.runner.results.segments import SegmentWriter, finished_batches
@@ -68,6 +69,26 @@ def test_what_is_read_ahead_has_no_gradients(thread: ThreadPoolExecutor) -> None
     weight = torch.ones(1, requires_grad=True)
     for batch in ReadAhead(batches(Reader(), lambda image: image * weight), thread):
         assert not batch.groups[0].pixels.requires_grad
+
+
+@pytest.mark.parametrize("pin", [True, False])
+def test_batches_for_a_gpu_are_pinned_as_they_are_read(
+    thread: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, pin: bool
+) -> None:
+    pinned: list[torch.Tensor] = []  # only where there is a GPU can memory be pinned
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: (pinned.append(tensor), tensor.clone())[1])
+    read = list(ReadAhead(batches(Reader(), count=3), thread, pin))
+    assert [tensor.unique().tolist() for tensor in pinned] == ([[0], [1], [2]] if pin else [])
+    assert [batch.groups[0].pixels.unique().tolist() for batch in read] == [[0], [1], [2]]
+
+
+def test_a_batch_goes_to_a_device_whole() -> None:
+    pixels, labels = torch.zeros(2, 1, 3, 3), torch.zeros(2, 3, 3, dtype=torch.long)
+    batch = Batch([Group([0, 1], ["a", "b"], [None, 1], pixels, labels), Group([2], ["c"], [0], pixels[:1])], [])
+    there = move_data_to_device(batch, torch.device("meta"))
+    assert [group.pixels.device.type for group in there.groups] == ["meta", "meta"]
+    assert there.groups[0].regions.device.type == "meta"
+    assert (there.groups[0].ids, there.groups[0].labels) == (["a", "b"], [None, 1])
 
 
 ROW = {"image": "a", "status": "computed", "explainer": "x", "sparsity": 0.0, "confidence": 1.0}
