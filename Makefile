@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-all lint bench reproduce clean
+.PHONY: help demo test test-slow test-all lint bench reproduce docs wheel clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,17 @@ SIZE ?= default
 reproduce: $(STAMP)  ## Run all experiments of the paper and write one report; SIZE=smoke|default|paper
 	scripts/reproduce.sh size=$(SIZE)
 
+wheel: $(STAMP)  ## Build the wheel and the source distribution into dist/
+	$(BIN)/python -m hatchling build
+
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.docs  ## Build the documentation as a site, docs/_build/index.html, and run its gallery
+	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build
+	$(BIN)/python scripts/check_site.py docs/_build
+
 clean:  ## Remove results, caches and .venv
-	rm -rf $(VENV) outputs multirun build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) outputs multirun dist build docs/_build docs/auto_gallery *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,6 @@
 """The explanation as an optimisation problem: objective, optimality conditions, certificate.
 
-For one image with loss gradient `g` and Hessian `H` (Singla et al. 2019, arXiv 1902.00407):
+For one image with loss gradient `g` and Hessian `H` (Singla et al. 2019, arXiv 1902.00407)::
 
     maximise over D:   g'D + 1/2 D'HD - lambda1 |D|_1 - 1/2 lambda2_effective |D|_2^2
 

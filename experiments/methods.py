@@ -1,12 +1,13 @@
 """What experiments that compare methods share: a row a method, a panel a metric."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.drawing import FIRST, INK, SECOND, heading, new_figure
+from experiments.drawing import FIRST, MORE, SECOND, heading, new_figure
 from experiments.numbers import means, median
 from experiments.sweep import Job
 
@@ -44,10 +45,10 @@ def draw_methods(table: pd.DataFrame, scores: Sequence[str], definitions: Mappin
     for axis in axes[len(scores) :]:
         axis.set_visible(False)
     heights = list(range(len(table)))
-    own = {"cafo": FIRST, "caso": SECOND, "smooth_caso": SECOND}
+    own = dict(zip(table["method"], cycle(MORE), strict=False)) | {"cafo": FIRST, "caso": SECOND, "smooth_caso": SECOND}
     for axis, score in zip(axes, scores, strict=False):
         for height, row in zip(heights, table.to_dict("records"), strict=True):
-            colour = own.get(row["method"], INK)
+            colour = own[row["method"]]
             axis.plot([row[f"{score}_low"], row[f"{score}_high"]], [height, height], color=colour, linewidth=1.4)
             axis.plot([row[score]], [height], "o", color=colour, markersize=4.5)
         higher = definitions[score]["higher_is_better"]

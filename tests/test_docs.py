@@ -3,6 +3,7 @@
 import itertools
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 import caso
+from caso.runner.cli.known import Sources
 from caso.runner.cli.schema import register
 from caso.runner.cli.validation import check
 from caso.runner.results import sweep
@@ -25,7 +27,7 @@ from tests.conftest import CONF, ROOT
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
     (ROOT / "docs").glob("*.md")
 )
-RESULTS = ROOT / "docs" / "results.md"
+RESULTS, INSTALL = ROOT / "docs" / "results.md", ROOT / "docs" / "install.md"
 
 
 def name(path: Path) -> str:
@@ -57,9 +59,9 @@ def rows(text: str) -> list[list[str]]:
 def commands() -> list[str]:
     found = []
     for page in PAGES:
-        blocks = re.findall(r"^ *(python run\.py.*)$", page.read_text(), flags=re.MULTILINE)
+        blocks = re.findall(r"^ *((?:python run\.py|python -m caso|caso) .*)$", page.read_text(), flags=re.MULTILINE)
         found += blocks + re.findall(r"`(python run\.py [^`\n]*)`", page.read_text())
-    return sorted({command for command in found if "group=choice" not in command})
+    return sorted({command for command in found if "group=choice" not in command and "--config-dir" not in command})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -70,6 +72,8 @@ def test_links_and_images_lead_somewhere(page: Path) -> None:
         if target.startswith("https://"):
             continue
         path, _, anchor = target.partition("#")
+        if path.startswith("auto_gallery/"):  # a page that the site makes of a script
+            path = path.removeprefix("auto_").replace(".rst", ".py").replace("index.py", "GALLERY_HEADER.rst")
         leads_to = (page.parent / path).resolve() if path else page
         assert leads_to.is_file(), target
         assert leads_to.is_relative_to(ROOT), target
@@ -103,7 +107,8 @@ def test_the_first_commands_are_targets() -> None:
 
 @pytest.mark.parametrize("command", commands())
 def test_every_command_composes(command: str) -> None:
-    words = [word for word in shlex.split(command, comments=True)[2:] if not word.startswith("-")]
+    arguments = shlex.split(re.sub(r"^(python run\.py|python -m caso|caso) ", "", command), comments=True)
+    words = [word for word in arguments if not word.startswith("-")]
     overrides = [word for word in words if not word.startswith("resume=")]  # which Hydra never sees
     register()
     parsed = OverridesParser.create().parse_overrides(overrides)
@@ -117,6 +122,26 @@ def test_every_command_composes(command: str) -> None:
             check(compose("config", overrides=list(job)))
 
 
+def test_the_users_own_files_on_the_page_about_installing_compose(tmp_path: Path) -> None:
+    text = INSTALL.read_text()
+    files = re.findall(r"this in `mine/(\S+)`,\n\n```yaml\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    for file, content in files:
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text(content)
+    overrides = re.findall(r"^    caso --config-dir mine (.*)$", text, flags=re.MULTILINE)[0].split()
+    register()
+    sources = Sources(CONF, tmp_path)
+    with sources.opened():
+        cfg = sources.compose(overrides)
+    assert (cfg.model.entry, cfg.order.name, cfg.regularization.name) == ("cats:network", "second", "path")
+    check(cfg)
+
+
+def test_the_page_about_installing_has_every_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {cells[0].strip("`") for cells in rows(section(INSTALL, "Extras"))} == set(extras)
+
+
 def test_the_options_table_has_every_key_and_its_default() -> None:
     register()
     with initialize_config_dir(str(CONF), version_base=None):
@@ -127,6 +152,7 @@ def test_the_options_table_has_every_key_and_its_default() -> None:
         assert (folder / f"{table.pop(folder.name)}.yaml").is_file()
     assert yaml.safe_load((CONF / "config.yaml").read_text())["hydra"]["run"]["dir"].startswith("outputs/")
     del table["hydra.run.dir"]
+    assert int(table.pop("pictures")) == cfg.pictures.n  # for which it is short
     for key, default in table.items():
         assert OmegaConf.create(f"value: {default}").value == cfg[key], key
 

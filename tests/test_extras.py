@@ -90,6 +90,9 @@ def told(action):
 def regions():
     import caso.segmentation
 
+def plot():
+    import caso.plot
+
 def runner():
     from caso.runner import load_run
 
@@ -97,7 +100,7 @@ def deeplift():
     from caso.baselines import make_baseline
     make_baseline("deeplift", torch.nn.Flatten())
 
-for action in (regions, runner, deeplift):
+for action in (regions, plot, runner, deeplift):
     told(action)
 """
 
@@ -106,6 +109,7 @@ def test_the_library_tells_what_to_install() -> None:
     ended = program(MISSING)
     assert ended.stdout.splitlines() == [
         "caso.segmentation: needs the extra regions; pip install -e '.[regions]' installs it",
+        "caso.plot: needs the extra plot; pip install -e '.[plot]' installs it",
         "caso.runner: needs the extra run; pip install -e '.[run]' installs it",
         "explainer=deeplift: needs the extra baselines; pip install -e '.[baselines]' installs it",
     ], ended.stderr
@@ -145,4 +149,4 @@ def test_every_extra_that_is_named_exists() -> None:
         for path in (ROOT / "caso").rglob("*.py")
         for extra in re.findall(r"(?:needs|install_command)\(\s*\"(\w+)\"", path.read_text())
     }
-    assert {"run", "wandb", "baselines", "regions", "huggingface"} <= named <= set(known)
+    assert {"run", "wandb", "baselines", "regions", "plot", "huggingface"} <= named <= set(known)

@@ -64,7 +64,7 @@ class CaptumInterface:
 
     @property
     def multiplies_by_inputs(self) -> bool:
-        """Maps are sensitivities: they are not multiplied by the pixels."""
+        """Whether maps are multiplied by the pixels, as Captum asks: they are sensitivities, and are not."""
         return False
 
     def has_convergence_delta(self) -> bool:

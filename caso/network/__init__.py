@@ -1,6 +1,6 @@
 """From a user's classifier to a graph that can be differentiated cheaply.
 
-[`prepare`][caso.network.prepare] takes any `torch.nn.Module` and gives back the network that is explained.
+`prepare` takes any `torch.nn.Module` and gives back the network that is explained.
 """
 
 from __future__ import annotations

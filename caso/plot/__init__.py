@@ -1,4 +1,4 @@
-"""Pictures of maps, by matplotlib; `pip install "caso[plot]"` brings what it needs.
+"""Pictures of maps, by matplotlib, which the extra `plot` brings.
 
 On axes, which are pyplot's current ones unless given: :func:`show_map`, :func:`show_image`, :func:`show_regions`. As
 figures of their own: :func:`compare_maps`, :func:`path_strip`, :func:`contact_sheet`. Save either as any matplotlib
@@ -9,12 +9,10 @@ figure, ``figure.savefig("maps.pdf")``. As arrays, for pictures made otherwise: 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-try:
-    import matplotlib as _matplotlib  # noqa: F401
-except ImportError as error:
-    raise ImportError('caso.plot needs matplotlib: pip install "caso[plot]"') from error
+from caso.extras import needs
 
-from caso.plot.colours import STYLES, colour, limit_of, overlay, photograph
+with needs("plot", "caso.plot"):
+    from caso.plot.colours import STYLES, colour, limit_of, overlay, photograph
 
 if TYPE_CHECKING:
     from caso.plot.axes import show_image, show_map, show_regions

@@ -13,6 +13,7 @@ from torch import Tensor
 from caso.linalg import norms
 from caso.objective import sparsity
 from caso.regions import RegionTable, region_table
+from caso.results.batch import Batch
 from caso.solvers import Solution
 from caso.solvers.certificate import error_bound
 
@@ -52,8 +53,8 @@ class Curvature:
     evidence: str
 
 
-@dataclass(frozen=True)
-class _Result:
+@dataclass(frozen=True, repr=False)
+class _Result(Batch):
     """What single explanations and paths share.
 
     Attributes:
@@ -106,6 +107,18 @@ class _Result:
     def with_labels(self, labels: Tensor | None) -> Self:
         """The same, with the regions by which the maps were found, `[B, d]`."""
         return replace(self, labels=labels)
+
+    def take(self, index: list[int]) -> Self:
+        """The same of some of the images, copied."""
+        prediction = Prediction(self.prediction.probabilities[index], self.prediction.target[index])
+        return replace(
+            self,
+            images=torch.Size((len(index), *self.images[1:])),
+            prediction=prediction,
+            solution=self.solution.take(index),
+            gradient_norm=self.gradient_norm[index],
+            labels=None if self.labels is None else self.labels[index],
+        )
 
     def _along(self, values: Any) -> Any:
         """Bring values `[B, L, ...]` (or lists of lists) into the result's form."""

@@ -94,6 +94,14 @@ class Solution:
             joined[one.name] = torch.cat(values) if tensors else [entry for value in values for entry in value]
         return Solution(**joined)
 
+    def take(self, index: list[int]) -> Solution:
+        """The solution of some of the images, copied."""
+        taken: dict[str, Any] = {}
+        for one in fields(Solution):
+            values = getattr(self, one.name)
+            taken[one.name] = values[index] if isinstance(values, Tensor) else [values[i] for i in index]
+        return Solution(**taken)
+
     def column(self, index: int) -> Solution:
         """The solution at one value of lambda1."""
         part: dict[str, Any] = {name: getattr(self, name)[:, index : index + 1] for name in _ALONG}

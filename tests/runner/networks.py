@@ -30,6 +30,13 @@ def tiny():
     return network(), preprocess, NAMES
 
 
+def scaled(factor, power=1):
+    made = network()
+    with torch.no_grad():
+        made[-1].weight.mul_(factor**power)
+    return made, preprocess, NAMES
+
+
 def unnamed():
     return network(), preprocess, None
 
@@ -82,3 +89,36 @@ def not_a_tuple():
 
 def not_a_module():
     return "network", None, None
+
+
+class Squares(torch.utils.data.Dataset):
+    """Squares of a grey, one of them broken; labels come with the images."""
+
+    def __init__(self, n: int, broken: int = -1) -> None:
+        self.n, self.broken = n, broken
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        if index == self.broken:
+            raise OSError("no such square")
+        return Image.new("RGB", (20, 20), (20 * index, 90, 200)), index % len(NAMES)
+
+
+def squares(n, broken=-1):
+    return Squares(n, broken)
+
+
+def named_squares(n):
+    made = Squares(n)
+    made.ids, made.classes, made.targets = [f"grey {index}" for index in range(n)], NAMES, torch.arange(n) % len(NAMES)
+    return made
+
+
+def no_data():
+    return 3
+
+
+def empty():
+    return []

@@ -23,6 +23,7 @@ CHOICES = sorted(path.relative_to(CONF) for path in CONF.glob("*/*.yaml"))
 # Keys that the choice leaves to the user, or that only fit together with another.
 WITH = {
     "model=python": ["model.entry=a:b"],
+    "dataset=python": ["dataset.entry=a:b"],
     "regions=masks": [f"regions.path={CONF}"],
     "metrics=regions": ["regions=slic"],
     "model=torchvision": ["model.name=resnet18"],

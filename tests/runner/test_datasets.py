@@ -527,3 +527,30 @@ def test_labels_find_their_classes_by_name() -> None:
         align_labels(["espresso", "goldfsh"], names)
     assert wants_label("Label")
     assert not wants_label(3)
+
+
+def test_patterns_and_folders_with_those_below_them(tmp_path: Path) -> None:
+    for name in ("b.png", "a.jpg", "sub/a.jpg", "sub/deep/c.png", ".hidden/d.png", "sub/[1].png"):
+        picture(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "sub" / "loop").symlink_to(tmp_path)
+    every = ["a.jpg", "b.png", "sub/[1].png", "sub/a.jpg", "sub/deep/c.png"]
+    assert found(name="images", path=f"{tmp_path}/*").ids == ["a.jpg", "b.png"]
+    assert found(name="images", path=f"{tmp_path}/**/*.jpg").ids == ["a.jpg", "sub/a.jpg"]
+    assert found(name="images", path=f"{tmp_path}/s?b/*.jpg").ids == ["sub/a.jpg"]
+    for whole in ({"path": f"{tmp_path}/**"}, {"path": f"{tmp_path}/**/*"}, {"path": str(tmp_path), "recursive": True}):
+        assert found(name="images", **whole).ids == every
+    assert found(name="images", path=str(tmp_path), recursive=False).ids == ["a.jpg", "b.png"]
+    assert found(name="images", path=f"{tmp_path}/sub/[1].png").ids == ["[1].png"]
+    both = [f"{tmp_path}/sub/*.jpg", f"{tmp_path}/*.jpg", f"{tmp_path}/a.jpg"]
+    samples = found(name="images", path=both)
+    assert samples.ids == ["sub/a.jpg", "a.jpg"]
+    assert [sample.read().size for sample in samples] == [(8, 6)] * 2
+
+
+def test_a_pattern_that_nothing_matches_is_one_line(tmp_path: Path) -> None:
+    picture(tmp_path / "b.png")
+    for pattern in ("*.jpg", "none/*.png", "*.txt", ".*"):
+        assert refusal(name="images", path=f"{tmp_path}/{pattern}") == f"image={tmp_path}/{pattern}: no image matches"
+    (tmp_path / "sub").mkdir()
+    assert refusal(name="images", path=str(tmp_path / "sub"), recursive=True).endswith("the folder holds no image")

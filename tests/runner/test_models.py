@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 import caso
 from caso.runner.cli.messages import ConfigError
 from caso.runner.data import find_samples
-from caso.runner.models import Classifier, Normalize, ResizeAndCrop, find_model, to_grey, to_pixels
+from caso.runner.models import Classifier, Normalize, ResizeAndCrop, find_model, load_model, to_grey, to_pixels
 from caso.runner.models.from_timm import TimmGeometry
 from caso.runner.models.names import imagenet_folders, imagenet_names
 from caso.runner.models.weights import load_state
@@ -39,6 +39,17 @@ def refusal(name: str, **options: object) -> str:
         model(name, **options).load()
     assert "\n" not in str(info.value)
     return str(info.value)
+
+
+def test_a_network_is_loaded_by_its_name_alone() -> None:
+    given, by_group = load_model(), model("efficientnet_lite0").load()
+    with torch.no_grad():
+        pixels = given.preprocessing(photo())[None]
+        assert torch.equal(given.network(pixels), by_group.network(pixels))
+    assert given.class_names == by_group.class_names
+    assert len(load_model("resnet18", weights="none").class_names) == 1000
+    with pytest.raises(ConfigError, match="efficientnet_lite9"):
+        load_model("efficientnet_lite9")
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])

@@ -306,3 +306,15 @@ def test_memory_that_runs_out_halves_the_batch() -> None:
     assert [first for first, _, _ in parts] == [0, 1, 3, 5]
     torch.testing.assert_close(torch.cat([result for _, _, result in parts]), batch + 1)
     assert seen[0] == 7
+
+
+def test_a_pattern_and_a_folder_with_those_below_it_on_the_command_line(cli: Cli) -> None:
+    for name in ("one.png", "sub/two.png"):
+        Path("set", name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20)).save(Path("set", name))
+    for arguments in (["image=set/**/*.png"], ["dataset=images", "image=set", "dataset.recursive=true"]):
+        ended = cli(*TINY, *arguments)
+        assert ended.code == 0, ended.err
+        assert load_run(ended.directory).table["image"].tolist() == ["one.png", "sub/two.png"]
+    ended = cli(*TINY, "image=set/*.jpg")
+    assert (ended.code, ended.err.splitlines()[-1]) == (2, "image=set/*.jpg: no image matches")

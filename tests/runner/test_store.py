@@ -55,6 +55,24 @@ def test_one_setting_is_one_map(tmp_path: Path) -> None:
     writer.close()
 
 
+def test_a_run_in_a_line_and_in_a_notebook(tmp_path: Path) -> None:
+    writer = SegmentWriter(tmp_path)
+    rows = [
+        {"image": "<b>&", "status": "converged", "lambda1": 1e-4, "predicted_name": "cat", "confidence": 0.5},
+        {"image": "<b>&", "status": "floor", "lambda1": 1e-3, "predicted_name": "cat", "confidence": 0.5},
+        {"image": "b", "status": "not_finite"},
+    ]
+    writer.commit(0, rows)
+    writer.close()
+    run = load_run(tmp_path)
+    assert len(run) == 2
+    assert repr(run) == f"Run of 2 images (1 converged, 1 not finite) in {tmp_path}"
+    page = run._repr_html_()
+    assert page.count("<tr") == 4
+    assert "&lt;b&gt;&amp;" in page
+    assert "<b>" not in page
+
+
 def test_ids_with_odd_characters_survive_and_stay_inside(tmp_path: Path) -> None:
     write(tmp_path / "run", [[({"image": name}, np.full((1, 1, 1), float(i)))] for i, name in enumerate(ODD)])
     run = load_run(tmp_path / "run")

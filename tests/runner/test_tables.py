@@ -115,7 +115,7 @@ def test_a_sweep_says_the_same_at_every_width(tmp_path: Path, width: int) -> Non
 def scored(methods: int, metrics: int) -> pd.DataFrame:
     rows = [
         {"method": f"method_{m}", "metric": f"faithfulness_{n}", "better": "higher", "count": 9, "missing": 0,
-         "mean": 0.25 + m / 100, "mean_low": 0.2, "mean_high": 0.3, "gradients": 7.0}
+         "mean": 0.25 + m / 100, "mean_low": 0.2, "mean_high": 0.3, "gradients": 7.0, "best": False}
         for m in range(methods) for n in range(metrics)
     ]  # fmt: skip
     return pd.DataFrame(rows)

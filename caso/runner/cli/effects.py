@@ -141,8 +141,8 @@ def _reason(key: str, cfg: Any, settings: Mapping[str, str]) -> str:
         metric, names = key.split(".")[1], cfg.metrics.get("names") or ()
         unused = metric != "names" and metric not in names
         return f"has no effect: {metric} is not among metrics.names" if unused else ""
-    if key.startswith("dataset.subset") or (key in ("dataset.n", "dataset.min_area")):
-        return ""  # of every data set, and of crops of any image
+    if key.startswith("dataset.subset") or key in ("dataset.n", "dataset.min_area", "dataset.recursive"):
+        return ""  # of every data set, of crops of any image, and of how folders are searched
     if key.startswith("dataset.") and settings["image"] != "null":
         return f"has no effect: image={settings['image']} takes the data set's place"
     known = next((name for name in _with_parents(key) if name in READ_WITH), None)

@@ -48,8 +48,13 @@ def settle(composed: DictConfig) -> DictConfig:
 def _replace_images(cfg: DictConfig) -> None:
     """Put the key ``image`` in place of the data set, or of the source of crops."""
     if cfg.image == "":
-        raise ConfigError("image", "", "must be a file, a folder or a list of files")
-    replacement = {"name": "images", "path": cfg.image, "subset": OmegaConf.select(cfg, "dataset.subset")}
+        raise ConfigError("image", "", "must be a file, a folder, a pattern or a list of these")
+    replacement = {
+        "name": "images",
+        "path": cfg.image,
+        "recursive": cfg.dataset.get("recursive", False),
+        "subset": OmegaConf.select(cfg, "dataset.subset"),
+    }
     if cfg.dataset.name == "crops":
         cfg.dataset.source = replacement
     else:

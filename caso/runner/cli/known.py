@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from caso.runner.cli.messages import UsageError
@@ -66,7 +67,10 @@ class Sources:
             if group in groups and set(entries(choice)) <= set(groups[group]):
                 chosen.append(override)
         with self.opened():
-            cfg = self.compose(chosen)
+            try:
+                cfg = self.compose(chosen)
+            except HydraException:  # a file of the user's has a mistake
+                cfg = self.compose([])
             keys = [*groups, *_below(cfg), *self._hydra_keys(overrides)]
         return sorted(set(keys))
 

@@ -13,7 +13,7 @@ from caso.runner.cli.messages import ConfigError
 from caso.runner.cli.ranges import PositiveShare
 from caso.runner.components import Component
 from caso.runner.data.decoding import Picture
-from caso.runner.data.samples import Samples
+from caso.runner.data.samples import PickedLabels, Samples
 from caso.runner.data.subset import Subset
 
 
@@ -85,7 +85,9 @@ def random_crops(source: Samples, n: int, min_area: float, seed: int) -> Samples
         seed: The run's.
     """
     ids = [f"{source.ids[number % len(source)]}#{number // len(source)}" for number in range(n)]
-    labels = None if source.labels is None else [source.labels[number % len(source)] for number in range(n)]
+    labels = (
+        None if source.labels is None else PickedLabels(source.labels, [number % len(source) for number in range(n)])
+    )
     return Samples(ids, Crops(source.reader, len(source), ids, seed, min_area), labels, source.label_names)
 
 

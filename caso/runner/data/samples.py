@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import overload
+from typing import Any, overload
 
 from caso.runner.data.decoding import Picture
 
@@ -29,6 +29,27 @@ class Sample:
             UnreadableImageError: If it cannot be read.
         """
         return self.source()
+
+
+@dataclass(frozen=True)
+class PickedLabels(Sequence[int | None]):
+    """Some of the labels, which may be read with their images: none before it is asked for.
+
+    Attributes:
+        labels: All.
+        indices: Which of them, in order.
+    """
+
+    labels: Sequence[int | None]
+    indices: Sequence[int]
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self.indices)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Give one label."""
+        return self.labels[self.indices[index]]
 
 
 class Samples(Sequence[Sample]):
@@ -75,7 +96,7 @@ class Samples(Sequence[Sample]):
 
     def select(self, indices: Sequence[int]) -> "Samples":
         """Give the data set of some samples, in the given order."""
-        labels = None if self.labels is None else [self.labels[index] for index in indices]
+        labels = None if self.labels is None else PickedLabels(self.labels, indices)
         ids = [self.ids[index] for index in indices]
         return Samples(ids, _Selected(self.reader, indices), labels, self.label_names)
 

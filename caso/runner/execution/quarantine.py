@@ -81,7 +81,7 @@ def give_up(share: Share, batch: int, reason: str, writer: SegmentWriter) -> Non
     constant = constant_columns(share.cfg, share.source.name)
     indices = share.manifest.images(batch)
     writer.commit(
-        batch, [constant | {"image": share.samples[i].id, "status": "error", "message": reason} for i in indices]
+        batch, [constant | {"image": share.samples.ids[i], "status": "error", "message": reason} for i in indices]
     )
 
 

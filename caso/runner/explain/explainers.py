@@ -74,38 +74,6 @@ def finish_maps(cfg: Any, maps: Tensor, pixels: Tensor) -> Tensor:
     return magnitude(maps) if cfg.magnitude else maps
 
 
-def figures(explanation: Any, index: int) -> dict[str, Any]:
-    """Collect an image's entries of an ``Explanation`` under the names of the results' columns.
-
-    Args:
-        explanation: Of a batch.
-        index: The image's index in the batch.
-    """
-    row: dict[str, Any] = {
-        name: float(getattr(explanation, name)[index])
-        for name in (
-            "confidence",
-            "target_confidence",
-            "lambda1",
-            "lambda2_effective",
-            "lambda_max",
-            "lambda_max_error",
-            "sparsity",
-            "kkt_residual",
-            "error_bound",
-            "floor",
-        )
-    }
-    row |= {name: int(getattr(explanation, name)[index]) for name in ("target", "predicted", "hvps")}
-    return row | {
-        "status": explanation.status[index],
-        "solver": explanation.solver,
-        "curvature": explanation.curvature,
-        "curvature_exact": {True: "yes", False: "no", None: "unknown"}[explanation.curvature_exact],
-        "certificate": explanation.certificate[index],
-    }
-
-
 def constant_columns(cfg: Any, model_name: str) -> dict[str, Any]:
     """Collect the columns that are the same in all rows of a run."""
     own = cfg.explainer.name in OWN

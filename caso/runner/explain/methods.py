@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from caso.baselines import BASELINES, make_baseline
 from caso.objective import sparsity
 from caso.precision import full_precision
+from caso.results.table import image_row
 from caso.runner.cli.effects import MEANS
 from caso.runner.cli.messages import ConfigError, choices
-from caso.runner.explain.explainers import OWN, explain, figures, finish_maps, make_explainer
+from caso.runner.explain.explainers import OWN, explain, finish_maps, make_explainer
 
 EXPLAINERS = (*OWN, "smooth_caso", *BASELINES, "stored")
 _EXTENT = 3
@@ -109,8 +110,8 @@ class _Own:
         copies = self._cfg.n_samples if self._cfg.smooth else 1
         results = []
         for one in explain(self._explainer, self._cfg, pixels, target, regions):
-            rows = [figures(one, index) for index in range(len(pixels))]
-            rows = [row | {"gradients": float(copies * (1 + row["hvps"]))} for row in rows]
+            rows = [image_row(one, index) for index in range(len(pixels))]
+            rows = [known | {"gradients": float(copies * (1 + known["hvps"]))} for known in rows]
             maps = finish_maps(self._cfg, one.maps.detach(), pixels)
             results.append(Explained(maps, rows, one.probabilities, one.evidence))
         return results

@@ -10,6 +10,7 @@ from caso.runner.cli.messages import ConfigError, choices
 from caso.runner.components import Component, components
 from caso.runner.models.classifier import Classifier, ModelSource, Normalize
 from caso.runner.models.geometry import ResizeAndCrop, to_grey, to_pixels
+from caso.runner.models.weights import PublishedModel
 
 __all__ = [
     "MODELS",
@@ -18,6 +19,7 @@ __all__ = [
     "Normalize",
     "ResizeAndCrop",
     "find_model",
+    "load_model",
     "to_grey",
     "to_pixels",
 ]
@@ -39,3 +41,17 @@ def find_model(options: Any) -> ModelSource:
     if family not in MODELS:
         raise ConfigError("model.name", family, f"must be {choices(MODELS)}")
     return MODELS[family](options)
+
+
+def load_model(name: str = "efficientnet_lite0", weights: str = "DEFAULT") -> Classifier:
+    """Load a network as runs do, with its preprocessing and its class names.
+
+    Args:
+        name: ``efficientnet_lite0``, ``1`` or ``2``, whose ImageNet weights are installed, or one of torchvision's by
+            which the group ``model`` has a choice, as ``resnet50``.
+        weights: As ``model.weights``: ``DEFAULT``, a state dict's file, or ``none`` for random ones.
+
+    Raises:
+        ConfigError: If there is no such network, or its weights cannot be had.
+    """
+    return find_model(PublishedModel(name=name, weights=weights)).load()

@@ -1,6 +1,7 @@
 """A network from the user's own code: ``model=python model.entry=package.module:function``.
 
-The contract. ``function`` takes no arguments and returns a tuple of three:
+The contract. ``function`` takes what ``model.args`` says, by name (``model.args.checkpoint=a.pt``), or nothing, and
+returns a tuple of three:
 
 1. the network, a ``torch.nn.Module`` that maps pixels ``[B, C, H, W]``, floats in [0, 1], to logits ``[B, K]``, or to
    what holds them (see ``caso.network.outputs``). It normalises its input itself, so that maps are with respect to
@@ -13,29 +14,19 @@ The contract. ``function`` takes no arguments and returns a tuple of three:
    of ``caso.runner.models`` serve, and take both kinds.
 3. the class names, a list of K strings in the order of the logits (two for one logit); or None, and classes are then
    shown by index.
-
-The current directory is importable. This is the one place where a string of the configuration names code that runs; the
-log says which file was imported.
 """
 
-import importlib
-import logging
-import os
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import MISSING
 from torch import nn
 
-from caso.runner.cli.messages import ConfigError, describe
 from caso.runner.components import Component
+from caso.runner.entries import Entry, described, find_entry, no_arguments
 from caso.runner.models.attention import use_plain_attention
 from caso.runner.models.classifier import Classifier, ModelSource
 from caso.runner.models.geometry import to_pixels
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -44,62 +35,41 @@ class PythonEntry:
 
     name: str = MISSING
     entry: str = MISSING
+    args: dict[str, Any] = field(default_factory=no_arguments)  # type: ignore[arg-type]
 
 
 def python_entry(options: Any) -> ModelSource:
     """Describe a network made by the user's own function.
 
     Args:
-        options: ``entry``: ``package.module:function``, see above for what the function returns.
+        options: ``entry``: ``package.module:function``, see above for what the function returns. ``args``: its
+            arguments, by their names.
 
     Raises:
-        ConfigError: If there is no such module or function; on loading, if the function fails or returns anything else.
+        ConfigError: If there is no such module or function, or an argument is missing or not taken; on loading, if the
+            function fails or returns anything else.
     """
-    entry = str(options.entry)
-    function = _find(entry)
+    entry = find_entry("model", options)
 
     def load() -> Classifier:
         use_plain_attention()
-        try:
-            returned = function()
-        except Exception as error:  # the user's code may raise anything
-            log.debug("model.entry failed", exc_info=True)
-            raise ConfigError("model.entry", entry, f"failed with {type(error).__name__}: {describe(error)}") from error
-        return _checked(entry, returned)
+        return _checked(entry, entry.call())
 
-    return ModelSource(entry, None, load)
+    return ModelSource(described(options), None, load)
 
 
-def _find(entry: str) -> Callable[[], Any]:
-    module_name, _, name = entry.partition(":")
-    if not module_name or not name:
-        raise ConfigError("model.entry", entry, "must be package.module:function")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # importing runs the user's code, which may raise anything
-        log.debug("model.entry cannot be imported", exc_info=True)
-        raise ConfigError("model.entry", entry, f"cannot be imported ({describe(error)})") from error
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise ConfigError("model.entry", entry, f"{module_name} has no function {name}")
-    log.info("model.entry: imported %s from %s", module_name, getattr(module, "__file__", "memory"))
-    return function
-
-
-def _checked(entry: str, returned: Any) -> Classifier:
+def _checked(entry: Entry, returned: Any) -> Classifier:
     if not isinstance(returned, tuple) or len(returned) != 3:
-        raise ConfigError("model.entry", entry, "must return a tuple (network, preprocessing, class names)")
+        raise entry.mistake("must return a tuple (network, preprocessing, class names)")
     network, preprocessing, class_names = returned
     if not isinstance(network, nn.Module):
-        raise ConfigError("model.entry", entry, f"must return a torch.nn.Module first, not {type(network).__name__}")
+        raise entry.mistake(f"must return a torch.nn.Module first, not {type(network).__name__}")
     if preprocessing is not None and not callable(preprocessing):
-        raise ConfigError("model.entry", entry, "must return a function, or None, as its preprocessing")
+        raise entry.mistake("must return a function, or None, as its preprocessing")
     if class_names is not None:
         class_names = list(class_names)
         if not all(isinstance(name, str) for name in class_names):
-            raise ConfigError("model.entry", entry, "must return its class names as strings, or None")
+            raise entry.mistake("must return its class names as strings, or None")
     return Classifier(network.eval(), preprocessing or to_pixels, class_names)
 
 

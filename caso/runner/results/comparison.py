@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from rich.console import Console
@@ -18,8 +19,7 @@ SCORES = "scores"
 COMPARISON = "comparison"
 _FIGURES = ("mean", "mean_low", "mean_high", "median", "median_low", "median_high")
 _BETTER = {True: "higher", False: "lower", None: ""}
-_LABEL = 40  # characters
-_COLUMNS = ["method", "metric", "better", "count", "missing", *_FIGURES, "gradients"]
+_COLUMNS = ["method", "metric", "better", "count", "missing", *_FIGURES, "gradients", "best"]
 
 
 def scores(run: Run, method: str | None = None) -> pd.DataFrame:
@@ -31,8 +31,8 @@ def scores(run: Run, method: str | None = None) -> pd.DataFrame:
 
     Returns:
         A row a metric: ``method``, ``metric``, ``better`` (higher, lower, or empty), ``count`` and ``missing`` images,
-        mean and median with 95 % bootstrap intervals, and ``gradients``, the method's median cost. Empty for a path,
-        whose maps are not one method's.
+        mean and median with 95 % bootstrap intervals, ``gradients``, the method's median cost, and ``best``, which
+        :func:`compare` finds out. Empty for a path, whose maps are not one method's.
     """
     names = [name for name in run.metrics if name in run.table]
     if not names or run.table["image"].duplicated().any():
@@ -44,7 +44,7 @@ def scores(run: Run, method: str | None = None) -> pd.DataFrame:
         figures = (short.mean, *short.mean_interval, short.median, *short.median_interval)
         better = _BETTER[run.metrics[name]["higher_is_better"]]
         called = method or str(run.table["explainer"].iloc[0])
-        rows.append([called, name, better, short.count, short.missing, *figures, cost])
+        rows.append([called, name, better, short.count, short.missing, *figures, cost, False])
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
@@ -53,9 +53,35 @@ def compare(runs: Sequence[tuple[str, Run]]) -> pd.DataFrame:
 
     Args:
         runs: Names and runs.
+
+    Returns:
+        The rows of :func:`scores`. ``best`` holds where a method's mean is the best of a metric and, for every other
+        method, the 95 % bootstrap interval of the differences image by image excludes zero.
     """
-    tables = [table for name, run in runs if not (table := scores(run, name)).empty]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_COLUMNS)
+    scored = [(table, run) for name, run in runs if not (table := scores(run, name)).empty]
+    if not scored:
+        return pd.DataFrame(columns=_COLUMNS)
+    table = pd.concat([one for one, _ in scored], ignore_index=True)
+    method_of_row = [run.table.set_index("image") for one, run in scored for _ in range(len(one))]
+    for _, rows in table.groupby("metric"):
+        table.loc[rows.index, "best"] = _best(rows, [method_of_row[i] for i in rows.index])
+    return table
+
+
+def _best(rows: pd.DataFrame, images: Sequence[pd.DataFrame]) -> list[bool]:
+    """Tell which one of a metric's rows, if any, is better than every other; `images` are their tables by image."""
+    metric, better = str(rows["metric"].iloc[0]), rows["better"].iloc[0]
+    if not better or len(rows) == 1 or rows["mean"].isna().all():
+        return [False] * len(rows)
+    means = rows["mean"].to_numpy()
+    first = int(np.nanargmax(means) if better == "higher" else np.nanargmin(means))
+    intervals = [
+        summarise(torch.tensor((images[first][metric] - other[metric]).dropna().to_numpy(float))).mean_interval
+        for index, other in enumerate(images)
+        if index != first
+    ]
+    apart = all(low > 0 or high < 0 for low, high in intervals)
+    return [apart and index == first for index in range(len(rows))]
 
 
 def wide(table: pd.DataFrame, form: str) -> pd.DataFrame:
@@ -63,7 +89,7 @@ def wide(table: pd.DataFrame, form: str) -> pd.DataFrame:
 
     Args:
         table: Of :func:`scores` or :func:`compare`.
-        form: ``text``, ``markdown`` or ``latex``; the best mean of a column is marked in the last two.
+        form: ``text``, ``markdown`` or ``latex``; the best method of a column is bold in the last two.
     """
     signs = {"higher": " ↑", "lower": " ↓", "": ""}
     if form == "latex":
@@ -74,7 +100,6 @@ def wide(table: pd.DataFrame, form: str) -> pd.DataFrame:
     result["gradients"] = [f"{table.loc[table['method'] == name, 'gradients'].iloc[0]:.3g}" for name in methods]
     for metric, rows in table.groupby("metric", sort=False):
         better = str(rows["better"].iloc[0])
-        best = {"higher": rows["mean"].max(), "lower": rows["mean"].min()}.get(better)
         by_method = {str(row.method): row for row in rows.itertuples()}
         cells = []
         for name in methods:
@@ -83,7 +108,7 @@ def wide(table: pd.DataFrame, form: str) -> pd.DataFrame:
                 cells.append("")
                 continue
             mean = f"{row.mean:.3f}"
-            marked = bold.format(mean) if row.mean == best and len(methods) > 1 else mean
+            marked = bold.format(mean) if row.best else mean
             cells.append(f"{marked} [{row.mean_low:.3f}, {row.mean_high:.3f}]")
         result[_escaped(str(metric), form) + signs[better]] = cells
     return pd.DataFrame(result)
@@ -102,8 +127,8 @@ def write_scores(table: pd.DataFrame, directory: Path, name: str) -> None:
     rows = [" & ".join(map(str, line)) + " \\\\" for line in latex.itertuples(index=False)]
     head = " & ".join(map(str, latex.columns)) + " \\\\"
     body = "\n".join(
-        [f"\\begin{{tabular}}{{l{'r' * (len(latex.columns) - 1)}}}", "\\hline", head, "\\hline", *rows, "\\hline",
-         "\\end{tabular}"]
+        ["% \\usepackage{booktabs}", f"\\begin{{tabular}}{{l{'r' * (len(latex.columns) - 1)}}}", "\\toprule", head,
+         "\\midrule", *rows, "\\bottomrule", "\\end{tabular}"]
     )  # fmt: skip
     (directory / f"{name}.tex").write_text(body + "\n", encoding="utf-8", errors="backslashreplace")
 
@@ -140,43 +165,6 @@ def _columns(shown: pd.DataFrame) -> list[Column]:
         Column(str(name), [Text(cell) for cell in shown[name]], rank, folds=rank == 0)
         for rank, name in enumerate(shown.columns)
     ]
-
-
-def draw_comparison(table: pd.DataFrame, path: Path) -> None:
-    """Draw the methods' means with their intervals: a panel a metric."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    metrics = list(dict.fromkeys(table["metric"]))
-    methods = list(dict.fromkeys(table["method"]))
-    across = min(4, len(metrics))
-    down = -(-len(metrics) // across)
-    size = (3.2 * across, (0.28 * len(methods) + 1.1) * down)
-    figure, axes = pyplot.subplots(down, across, figsize=size, squeeze=False, sharey=True, layout="constrained")
-    for axis, metric in zip(axes.flat, metrics, strict=False):
-        rows = table[table["metric"] == metric].set_index("method").reindex(methods)
-        positions = range(len(methods))
-        below, above = rows["mean"] - rows["mean_low"], rows["mean_high"] - rows["mean"]
-        axis.errorbar(rows["mean"], positions, xerr=[below, above], fmt="o", color="#264653", capsize=2, markersize=4)
-        arrow = {"higher": "  (→ better)", "lower": "  (better ←)", "": ""}[rows["better"].dropna().iloc[0]]
-        axis.set_title(f"{metric}{arrow}", fontsize=9)
-        axis.set_yticks(list(positions), [_label(name) for name in methods], fontsize=8)
-        axis.tick_params(axis="x", labelsize=8)
-        axis.grid(axis="x", linewidth=0.4)
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0][0].invert_yaxis()
-    for axis in list(axes.flat)[len(metrics) :]:
-        axis.set_visible(False)
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
-
-
-def _label(name: str) -> str:
-    """A name that leaves room for the figure, and is no formula."""
-    shown = printable(name)
-    return (shown if len(shown) <= _LABEL else f"{shown[:_LABEL]}...").replace("$", r"\$")
 
 
 def _escaped(text: str, form: str) -> str:

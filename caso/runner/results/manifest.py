@@ -165,12 +165,14 @@ def _read(path: Path) -> dict[str, Any]:
 def _differences(now: Any, then: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
     """The values in which two settings differ, by key.
 
-    A key that `then` lacks is none: it came with a later version, and what it now says was the rule before.
+    A key that `then` lacks is none: it came with a later version, and what it now says was the rule before. But the
+    arguments of a user's function are the user's: one more is a difference.
     """
     if not (isinstance(now, dict) and isinstance(then, dict)):
         return {} if now == then else {prefix: (now, then)}
     found: dict[str, tuple[Any, Any]] = {}
-    for key in sorted(then):
+    keys = {*then, *now} if prefix.endswith(".args") else {*then, *(["args"] if now.get("args") else [])}
+    for key in sorted(keys):
         found |= _differences(now.get(key), then.get(key), f"{prefix}.{key}" if prefix else key)
     return found
 

@@ -17,6 +17,7 @@ No file is named by an image's id, so that no id can leave the directory.
 
 import json
 from collections.abc import Iterator, Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ REGIONS = "regions.csv"
 CLASSES = "classes.csv"
 SUMMARY = "summary.json"
 DEFINITIONS = "metrics.json"
+_SHOWN = ("image", "predicted_name", "confidence", "lambda1", "sparsity", "kkt_residual", "error_bound", "status")
+_ROWS = 20
 
 
 class Maps(Mapping[str, NDArray[Any]]):
@@ -79,6 +82,22 @@ class Run:
         self.directory = directory
         self.table = _read_table(directory)
         self.maps = Maps(directory, self.table)
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return int(self.table["image"].nunique())
+
+    def __repr__(self) -> str:
+        """The run in a line: its images, how they ended, its method and its directory."""
+        states = self.table.drop_duplicates("image")["status"].value_counts()
+        said = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in states.items())
+        return f"Run of {len(self)} images ({said}) in {self.directory}"
+
+    def _repr_html_(self) -> str:
+        """The line, and the table's first rows and columns, for notebooks."""
+        shown = self.table[[name for name in _SHOWN if name in self.table]].head(_ROWS)
+        table = shown.to_html(index=False, escape=True, float_format="{:.3g}".format)
+        return f"<div><p>{escape(repr(self))}</p>{table}</div>"
 
     @property
     def config(self) -> Any:

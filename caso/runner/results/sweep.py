@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from caso.runner.cli.messages import describe
 from caso.runner.execution.cores import usable_cores
 from caso.runner.execution.processes import from_outside
-from caso.runner.results.comparison import COMPARISON, compare, draw_comparison, print_scores, write_scores
+from caso.runner.results.comparison import COMPARISON, compare, print_scores, write_scores
+from caso.runner.results.comparison_figure import draw_comparison
 from caso.runner.results.report import REPORT
 from caso.runner.results.report_sweep import write_sweep_report
 from caso.runner.results.segments import PARTS

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from caso.extras import needs
 from caso.runner.cli.messages import ConfigError, choices, describe, printable
+from caso.runner.entries import described
 from caso.runner.results.loggers.base import FIGURES, OF_IMAGES, RunLogger, figures, settings
 from caso.runner.results.store import DEFINITIONS
 
@@ -140,7 +140,7 @@ def _tags(cfg: Any) -> list[str]:
     """What runs are filtered by: model, data set, order, explainer."""
     from caso.runner.explain.explainers import constant_columns
 
-    columns = constant_columns(cfg, OmegaConf.select(cfg, "model.entry") or cfg.model.name)
+    columns = constant_columns(cfg, described(cfg.model) if "entry" in cfg.model else cfg.model.name)
     tags = [columns["model"], cfg.dataset.name, columns["explainer"]]
     if "order" in columns:  # methods to compare with have none
         tags.append(f"order={columns['order']}")
