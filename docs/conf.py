@@ -71,9 +71,13 @@ _PAGES = {"README": "index", "CONTRIBUTING": "project/contributing", "CHANGELOG"
 
 
 def _lead_to_pages(content: list[str], base: str) -> None:
-    """Let links to the Markdown files beside this folder lead to the site's pages of them."""
+    """Let links to the Markdown files beside this folder lead to the site's pages of them.
+
+    The README's is the first page, which has other headings.
+    """
     for name, page in _PAGES.items():
-        content[0] = re.sub(rf"\]\((\.\./)?{name}\.md", f"]({base}{page}.md", content[0])
+        anchor = r"(#[\w-]*)?" if name == "README" else ""
+        content[0] = re.sub(rf"\]\((\.\./)?{name}\.md{anchor}", f"]({base}{page}.md", content[0])
 
 
 def setup(app: Any) -> None:

@@ -34,7 +34,9 @@ from benchmarks.tables import remarks, table
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--models", default=",".join(NAMES), help=f"some of {', '.join(NAMES)}, comma-separated")
+    parser.add_argument(
+        "--models", default="efficientnet_lite0,resnet50", help=f"some of {', '.join(NAMES)}, comma-separated"
+    )
     parser.add_argument("--batches", default="1,8", help="batch sizes, comma-separated")
     parser.add_argument("--photos", type=int, help="how many of the embedded photographs (all)")
     parser.add_argument("--devices", help="such as cpu,cuda (every device present)")

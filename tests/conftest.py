@@ -32,6 +32,44 @@ class Ended(NamedTuple):
         return Path(self.out.split("results: ")[-1].splitlines()[0])
 
 
+PROGRAM = ("runner", "experiments", "test_docs.py", "test_imports.py")
+"""Tests of the program, which chooses its device itself: a GPU where `--device cuda` leaves one visible."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="cpu, cuda or simulated; see tests/devices.py")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Settle the device before anything of the library is imported."""
+    name = config.getoption("--device")
+    if name.split(":")[0] != "cuda":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the program, too, is to run on the processor
+    if name != "cpu":
+        from tests import devices
+
+        try:
+            devices.use(name)
+        except (RuntimeError, AssertionError, ImportError) as error:
+            raise pytest.UsageError(f"--device {name}: there is none ({error})") from error
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if config.getoption("--device") != "cpu":
+        from tests import devices
+
+        devices.leave()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip on the simulated device what starts the program, which knows no such device."""
+    if config.getoption("--device") != "simulated":
+        return
+    for item in items:
+        if item.path.relative_to(ROOT / "tests").parts[0] in PROGRAM:
+            item.add_marker(pytest.mark.skip(reason="the program runs on processors and GPUs alone"))
+
+
 def pytest_collection_finish() -> None:
     """Torch and the tests leave millions of objects, through which each full garbage collection would go."""
     gc.collect()

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from tests import devices
+
 DOUBLE = torch.float64
 
 
@@ -57,7 +59,7 @@ def small(
                 nn.init.uniform_(module.running_var, 0.3, 2.0)
                 nn.init.uniform_(module.weight, 0.5, 1.5)
                 nn.init.normal_(module.bias, 0.0, 0.3)
-    return model.to(dtype).eval()
+    return model.to(devices.DEVICE, dtype).eval()
 
 
 class StraightThrough(torch.autograd.Function):
@@ -97,9 +99,9 @@ def residual(dtype: torch.dtype = DOUBLE, seed: int = 0) -> nn.Module:
     """A seeded `Residual` in eval mode, with running statistics that are not trivial."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = Residual()
+        model = Residual().to(devices.DEVICE)
         calibrate(model, torch.randn(32, 3, 8, 8))
-    return model.to(dtype).eval()
+    return model.to(devices.DEVICE, dtype).eval()
 
 
 class DataDependent(nn.Module):
@@ -160,7 +162,7 @@ def softmax_regression(
     dtype: torch.dtype = DOUBLE,
 ) -> nn.Module:
     """A `SoftmaxRegression` in eval mode and in `dtype`; its weights are drawn in float64."""
-    return SoftmaxRegression(shape, rank, condition, scale, sharpness, seed).to(dtype).eval()
+    return SoftmaxRegression(shape, rank, condition, scale, sharpness, seed).to(devices.DEVICE, dtype).eval()
 
 
 class Broken(nn.Module):

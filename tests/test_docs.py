@@ -28,6 +28,7 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"
     (ROOT / "docs").glob("*.md")
 )
 RESULTS, INSTALL = ROOT / "docs" / "results.md", ROOT / "docs" / "install.md"
+OPTIONS = ROOT / "docs" / "options.md"
 
 
 def name(path: Path) -> str:
@@ -48,6 +49,11 @@ def anchors(page: Path) -> set[str]:
 
 def section(page: Path, heading: str) -> str:
     return re.split(r"^#+ ", page.read_text().split(f"## {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def options() -> str:
+    """What the page says of all options, group by group."""
+    return OPTIONS.read_text().split("\n## All of them\n", 1)[1].split("\n## ", 1)[0]
 
 
 def rows(text: str) -> list[list[str]]:
@@ -146,7 +152,9 @@ def test_the_options_table_has_every_key_and_its_default() -> None:
     register()
     with initialize_config_dir(str(CONF), version_base=None):
         cfg = compose("config")
-    table = {key.strip("`"): default.strip("`") for key, default, *_ in rows(section(ROOT / "README.md", "Options"))}
+    listed = [(key.strip("`"), default.strip("`")) for key, default, *_ in rows(options())]
+    table = dict(listed)
+    assert len(listed) == len(table)
     assert set(table) == set(map(str, cfg)) | {"hydra.run.dir"}
     for folder in (path for path in CONF.iterdir() if path.is_dir() and path.name not in ("experiment", "hydra")):
         assert (folder / f"{table.pop(folder.name)}.yaml").is_file()
@@ -158,7 +166,7 @@ def test_the_options_table_has_every_key_and_its_default() -> None:
 
 
 def test_the_options_table_has_every_choice() -> None:
-    text = section(ROOT / "README.md", "Options")
+    text = options()
     for path in CONF.glob("*/*.yaml"):
         assert f"`{path.stem}`" in text, path.stem
 
@@ -179,7 +187,7 @@ def test_the_statuses_are_those_that_exist() -> None:
 
 def test_the_python_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     monkeypatch.chdir(tmp_path)
     directory = re.search(r'load_run\("(.*?)"\)', "".join(blocks))
     assert directory is not None
@@ -192,6 +200,7 @@ def test_the_python_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
     for block in blocks:
         exec(block, names)
     assert names["maps"].shape == names["x"].shape
+    assert (names["result"].maps != 0).any()
     assert names["path"].maps.shape == (2, 20, 3, 6, 5)
     assert names["coffee"].shape == (3, 2, 2)
 

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 import caso
-from caso.results import words
+from caso.extras import install_command
 from tests.conftest import ROOT
 
 LABELS = torch.arange(36).view(6, 6) // 12
@@ -169,34 +169,6 @@ def test_the_line_says_what_is_known(explanation: caso.Explanation, path: caso.P
     assert len(repr(path)) < 200
 
 
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        (("converged", "product", 6.2e-6, 2.1e-5), "converged: {6.2e-06}, at most 2.1e-05 from the exact map"),
-        (
-            ("converged", "estimate", 1e-4, 2e-4),
-            "converged: {1.0e-04}, by an estimate, at most 2.0e-04 from the exact map",
-        ),
-        (
-            ("floor", "product", 1e-2, 3.0),
-            "as close as this precision allows: {1.0e-02}, at most 3.0e+00 from the exact map",
-        ),
-        (("stopped", "product", 0.5, float("nan")), "stopped before the tolerance was reached: {5.0e-01}"),
-        (("not_finite", "product", float("nan"), float("nan")), "no map: the network gave NaN or infinity"),
-        (
-            ("converged", "product", 1e-6, float("nan"), False),
-            "converged: {1.0e-06} (of a curvature that is not the network's Hessian)",
-        ),
-        (
-            ("converged", "product", 1e-6, float("nan"), None),
-            "converged: {1.0e-06} (of a curvature that is not known to be the network's Hessian)",
-        ),
-    ],
-)
-def test_certificates_in_words(given: tuple, said: str) -> None:
-    assert words.certificate(*given) == re.sub(r"\{(.*)\}", r"residual \1 of the gradient", said)
-
-
 def pictures(page: str) -> list[Image.Image]:
     found = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
     return [Image.open(io.BytesIO(base64.b64decode(one))) for one in found]
@@ -248,7 +220,7 @@ sys.meta_path.insert(0, Missing())
 found = caso.CAFO(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))).explain(torch.rand(1, 3, 2, 2))
 print(repr(found))
 page = found._repr_html_()
-print("<img" in page, 'thumbnails need matplotlib: <code>pip install "caso[plot]"' in page)
+print("<img" in page, 'thumbnails need matplotlib: <code>pip install' in page)
 for call in (found.plot, found.to_pandas):
     try:
         call()
@@ -260,6 +232,6 @@ for call in (found.plot, found.to_pandas):
     assert lines[0].startswith("Explanation of 1 image")
     assert lines[1:] == [
         "False True",
-        'caso.plot needs matplotlib: pip install "caso[plot]"',
-        'to_pandas needs pandas: pip install "caso[run]"',
+        f"caso.plot: needs the extra plot; {install_command('plot')} installs it",
+        f"to_pandas: needs the extra run; {install_command('run')} installs it",
     ]

@@ -248,7 +248,8 @@ class Explainer(CaptumInterface):
             assert self._network is not None
             assert self._network.outputs is not None
             classes = self._network.outputs.classes
-            require(bool((targets < classes).all()), "target", int(targets.max()), f"below the {classes} classes")
+            highest = int(targets.max())
+            require(highest < classes, "target", highest, f"below the {classes} classes")
             parts = self._chunks.map(
                 lambda rows: self._chunk(images[rows], targets[rows], work, penalty.restrict(rows)), len(images)
             )

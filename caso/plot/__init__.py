@@ -9,9 +9,11 @@ figure, ``figure.savefig("maps.pdf")``. As arrays, for pictures made otherwise: 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from caso.extras import needs
+from caso.extras import needs as _needs
 
-with needs("plot", "caso.plot"):
+with _needs("plot", "caso.plot"):
+    import PIL as _PIL  # noqa: F401
+
     from caso.plot.colours import STYLES, colour, limit_of, overlay, photograph
 
 if TYPE_CHECKING:

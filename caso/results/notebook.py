@@ -5,7 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from caso.results import words
+from caso.extras import install_command
+from caso.results import table, words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,9 +24,11 @@ def html(result: Any) -> str:
     names = ("image", "map" if len(settings) == 1 else "maps", "class", "lambda1", "zeros", "certificate")
     head = "".join(f'<th style="{_CELL}">{name}</th>' for name in names)
     more = f"<p>and {len(result) - _MOST} more images</p>" if len(result) > _MOST else ""
-    missing = "" if _can_draw() else '<p>thumbnails need matplotlib: <code>pip install "caso[plot]"</code></p>'
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return f"<div><p>{escape(words.line(result))}</p>{table}{more}{missing}</div>"
+    missing = (
+        "" if _can_draw() else f"<p>thumbnails need matplotlib: <code>{escape(install_command('plot'))}</code></p>"
+    )
+    body = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f"<div><p>{escape(words.line(result))}</p>{body}{more}{missing}</div>"
 
 
 def figure(result: Any, images: Any, options: dict[str, Any]) -> Figure:
@@ -48,25 +51,16 @@ def _row(settings: list[Any], index: int) -> str:
         shown = [settings[i] for i in spread(zeros, _STRIP)]
         pictures = _thumbnails([one.maps[index] for one in shown], index)
     ends = (shown[0], shown[-1])
+    worst = max(settings, key=lambda one: float(one.kkt_residual[index]))
     cells = [
         str(index),
         pictures,
         f"{int(ends[0].target[index])} ({float(ends[0].target_confidence[index]):.3f})",
         _interval([f"{float(one.lambda1[index]):.2g}" for one in ends]),
         _interval([f"{float(one.sparsity[index]):.1%}" for one in ends]),
-        escape(_certificate(max(settings, key=lambda one: float(one.kkt_residual[index])), index)),
+        escape(words.certificate(table.image_rows(worst[index])[0])),
     ]
     return "<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>"
-
-
-def _certificate(one: Any, index: int) -> str:
-    return words.certificate(
-        one.status[index],
-        one.certificate[index],
-        float(one.kkt_residual[index]),
-        float(one.error_bound[index]),
-        one.curvature_exact,
-    )
 
 
 def _interval(ends: list[str]) -> str:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from caso.extras import needs
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -19,31 +23,34 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def image_row(explanation: Any, index: int) -> dict[str, Any]:
-    """Collect what is known of an image's map.
-
-    Args:
-        explanation: an `Explanation`.
-        index: of the image in its batch.
-    """
-    found: dict[str, Any] = {name: float(getattr(explanation, name)[index]) for name in _FLOATS}
-    found |= {name: int(getattr(explanation, name)[index]) for name in _INTEGERS}
-    return found | {
-        "status": explanation.status[index],
+def image_rows(explanation: Any) -> list[dict[str, Any]]:
+    """Collect what an `Explanation` says of each image's map, under the names of the columns."""
+    # Of all images at once: each reading waits for the device.
+    numbers = torch.stack([getattr(explanation, name).double() for name in _FLOATS], 1).tolist()
+    counts = torch.stack([getattr(explanation, name) for name in _INTEGERS], 1).tolist()
+    same = {
+        "order": "first" if explanation.curvature == "none" else "second",
         "solver": explanation.solver,
         "curvature": explanation.curvature,
         "curvature_exact": {True: "yes", False: "no", None: "unknown"}[explanation.curvature_exact],
-        "certificate": explanation.certificate[index],
     }
+    words = zip(explanation.status, explanation.certificate, strict=True)
+    return [
+        dict(zip(_FLOATS, floats, strict=True))
+        | dict(zip(_INTEGERS, integers, strict=True))
+        | {**same, "status": status, "certificate": certificate}
+        for floats, integers, (status, certificate) in zip(numbers, counts, words, strict=True)
+    ]
 
 
 def frame(result: Any) -> DataFrame:
     """An `Explanation` or a `PathExplanation` as a table: image by image, each by rising lambda1."""
-    try:
+    with needs("run", "to_pandas"):
         from pandas import DataFrame
-    except ImportError as error:
-        raise ImportError('to_pandas needs pandas: pip install "caso[run]"') from error
     settings = getattr(result, "explanations", [result])
-    same = {"order": "first" if result.curvature == "none" else "second", "lambda2": result.lambda2}
-    rows = [{"image": index} | same | image_row(one, index) for index in range(len(result)) for one in settings]
+    rows = [
+        {"image": index, "lambda2": result.lambda2} | row
+        for index, of_image in enumerate(zip(*map(image_rows, settings), strict=True))
+        for row in of_image
+    ]
     return DataFrame(rows, columns=list(_COLUMNS))

@@ -73,5 +73,6 @@ def certify(
     scale = norms(gradient).clamp_min(torch.finfo(torch.float64).tiny)
     eps = torch.finfo(delta.dtype).eps
     solution.floor[:, column] = eps * (l2 * norms(delta) / scale).clamp_min(1)
-    for image, (converged, known) in enumerate(zip((residual <= options.tol).tolist(), finite.tolist(), strict=True)):
+    outcomes = torch.stack([residual <= options.tol, finite], 1)  # read at once: each reading waits for the device
+    for image, (converged, known) in enumerate(outcomes.tolist()):
         solution.status[image][column] = status(converged, at_floor=False) if known else NOT_FINITE

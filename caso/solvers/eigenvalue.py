@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from caso.linalg import norms
+from caso.linalg import any_of, norms
 from caso.solvers.state import Phase
 
 if TYPE_CHECKING:
@@ -27,20 +27,21 @@ def seek_eigenvalue(solve: KrylovNewton, lambda1: Tensor) -> None:
     """
     state = solve.state
     if state.subspace.size == 0:
-        solve.expand(state.gradient / state.gradient_norm.to(state.gradient.dtype)[:, None], state.finite)
+        solve.append(state.gradient / state.gradient_norm.to(state.gradient.dtype)[:, None], state.finite)
     while True:
         solve.update_penalty()
         ready = state.seeking & ~(_unclear(solve) & ~eigenvalue_known(solve))
-        if bool(ready.any()):
-            solve.solve_reduced(lambda1, ready)
+        some_ready, some_not, left, invariant = any_of(ready, ~ready, state.seeking, _restartable(solve))
+        if some_ready:
+            solve.solve_reduced(lambda1, ready, everyone=not some_not)
             state.enter(Phase.SOLVED, ready & ~_too_vague_for_map(solve))
-        if not bool(state.seeking.any()):
+            (left,) = any_of(state.seeking)
+        if not left:
             return
-        direction, new = _next_direction(solve)
+        direction, new = _next_direction(solve, invariant)
         expandable = state.seeking & ~solve.exhausted() & new
         state.eigenvalue_settled = state.eigenvalue_settled | (state.seeking & ~expandable)
-        if bool(expandable.any()):
-            solve.expand(state.subspace.orthonormalise(direction), expandable)
+        solve.expand(direction, expandable)
 
 
 def eigenvalue_known(solve: KrylovNewton) -> Tensor:
@@ -53,8 +54,7 @@ def _unclear(solve: KrylovNewton) -> Tensor:
     """Where the reduced problem may have no solution yet, since the eigenvalue is not known to a part of lambda2."""
     scale = solve.ritz.lambda_max.abs().clamp_min(0.01 * solve.options.lambda2)
     loose = (_TOLERANCE * scale).clamp(max=0.1 * solve.options.lambda2)
-    may_hide = _invariant(solve) & (solve.state.restarts < _RESTARTS)
-    return ((solve.ritz.error > loose) & _falls(solve)) | may_hide
+    return ((solve.ritz.error > loose) & _falls(solve)) | _restartable(solve)
 
 
 def _too_vague_for_map(solve: KrylovNewton) -> Tensor:
@@ -75,15 +75,21 @@ def _invariant(solve: KrylovNewton) -> Tensor:
     return norms(solve.ritz.residual) <= eps * solve.ritz.norm
 
 
-def _next_direction(solve: KrylovNewton) -> tuple[Tensor, Tensor]:
+def _restartable(solve: KrylovNewton) -> Tensor:
+    """Where an eigenvector orthogonal to the gradient may hide, and has not been looked for often enough, `[b]`."""
+    return _invariant(solve) & (solve.state.restarts < _RESTARTS)
+
+
+def _next_direction(solve: KrylovNewton, some_restart: bool) -> tuple[Tensor, Tensor]:
     """Directions in which the largest eigenvalue is sought, `[b, d]`, and which of them are more than noise, `[b]`.
 
     Krylov's. Where that space is exhausted (the gradient lies in an invariant subspace), a random one and then its
-    product, since an eigenvector orthogonal to the gradient would never be seen.
+    product, since an eigenvector orthogonal to the gradient would never be seen; `some_restart` says whether any space
+    is.
     """
     state, residual = solve.state, solve.ritz.residual
-    restarted = state.seeking & _invariant(solve) & (state.restarts < _RESTARTS)
-    if bool(restarted.any()):
+    if some_restart:
+        restarted = state.seeking & _restartable(solve)
         draw = torch.randn(residual.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         fresh = torch.where((state.restarts == 0)[:, None], draw.to(residual), state.subspace.products[:, -1])
         residual = torch.where(restarted[:, None], fresh, residual)

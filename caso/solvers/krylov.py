@@ -12,6 +12,8 @@ On a path the approximation is kept from value to value, and most values need no
 
 from __future__ import annotations
 
+from itertools import compress
+
 import torch
 from torch import Tensor
 
@@ -86,13 +88,15 @@ class KrylovNewton:
             drop_done: whether images that are done leave the state.
         """
         self.state.enter(Phase.SEEKING, torch.ones_like(column, dtype=torch.bool) if among is None else among)
-        while bool(self.state.seeking.any()):
+        seeking = self.state.seeking.tolist()
+        while any(seeking):
             seek_eigenvalue(self, self.solution.lambda1[self.state.index, column])
             self.certify(column)
             self.record_eigenvalue()
-            if drop_done and not bool(self.state.seeking.all()):
+            seeking = self.state.seeking.tolist()
+            if drop_done and not all(seeking):
                 keep = torch.nonzero(self.state.seeking)[:, 0]
-                self.state, self._ritz, column = self.state.restrict(keep), None, column[keep]
+                self.state, self._ritz, column = self.state.restrict(keep, seeking), None, column[keep]
 
     @property
     def ritz(self) -> RitzPairs:
@@ -102,26 +106,44 @@ class KrylovNewton:
             self._ritz = subspace.size, RitzPairs(subspace)
         return self._ritz[1]
 
-    def expand(self, directions: Tensor, images: Tensor) -> None:
-        """Extend the subspaces of the `images` `[b]` by `directions` `[b, d]`, the others' by nothing."""
-        index = self.state.index[images]
-        products = self._hessian(index) @ directions[images]
+    def expand(self, parts: Tensor, images: Tensor) -> bool:
+        """Extend the subspaces of the `images` `[b]` by parts `[b, d]` orthogonal to them, of any length.
+
+        Returns:
+            whether there was any image.
+        """
+        wanted = list(compress(self.state.numbers, images.tolist()))
+        if wanted:
+            self.append(self.state.subspace.orthonormalise(parts), images, wanted)
+        return bool(wanted)
+
+    def append(self, directions: Tensor, images: Tensor, wanted: list[int] | None = None) -> None:
+        """Extend the subspaces of the `images` `[b]` by `directions` `[b, d]`, the others' by nothing.
+
+        Args:
+            directions: orthonormal to the subspaces.
+            images: which.
+            wanted: their numbers; None where all are.
+        """
+        if wanted is None or len(wanted) == len(directions):
+            products = self._hessian(self.state.numbers, self.state.index) @ directions
+        else:
+            rows = torch.nonzero(images)[:, 0]
+            part = self._hessian(wanted, self.state.index[rows]) @ directions[rows]
+            products = torch.zeros_like(directions).index_copy(0, rows, part)
+            directions = directions * images.to(directions.dtype)[:, None]
         finite = torch.isfinite(largest_entries(products))
         if not bool(finite.all()):
             products = torch.where(finite[:, None], products, torch.zeros_like(products))
-            self.solution.discard(index[~finite])
-            self.state.enter(Phase.NOT_FINITE, images.index_put((images,), ~finite))
-        if len(index) < len(images):
-            directions = directions * images.to(directions.dtype)[:, None]
-            products = torch.zeros_like(directions).index_copy(0, torch.nonzero(images)[:, 0], products)
+            self.solution.discard(self.state.index[~finite])
+            self.state.enter(Phase.NOT_FINITE, ~finite)
         self.state.subspace.append(directions, products)
-        self.solution.hvps[index] += 1
+        self.solution.hvps[self.state.index] += images
 
-    def _hessian(self, index: Tensor) -> HessianOperator:
-        """Of the images `index` `[b]`; kept, since most products are of the same images as the last ones."""
-        images = index.tolist()
-        if self._restricted[0] != images:
-            self._restricted = images, self._whole_hessian.restrict(index)
+    def _hessian(self, numbers: list[int], index: Tensor) -> HessianOperator:
+        """Of the images `numbers`, and the same as `index` `[b]`; kept, since most products are of the last ones'."""
+        if self._restricted[0] != numbers:
+            self._restricted = numbers, self._whole_hessian.restrict(index)
         return self._restricted[1]
 
     def update_penalty(self) -> None:
@@ -140,14 +162,14 @@ class KrylovNewton:
         scale = self.state.gradient_norm / self.ritz.norm.sqrt().clamp_min(1e-300)
         return _NEGLIGIBLE * self.options.tol * scale
 
-    def solve_reduced(self, lambda1: Tensor, images: Tensor) -> None:
-        """Set the maps of the `images` `[b]` to the solutions of the reduced problem at `lambda1` `[b]`."""
+    def solve_reduced(self, lambda1: Tensor, images: Tensor, everyone: bool) -> None:
+        """Set the maps of the `images` `[b]`, or of everyone, to the reduced problem's solutions at `lambda1` `[b]`."""
         state, problem = self.state, self.reduced_problem()
         grown = state.z.shape[1] != state.subspace.size
         start = problem.approximation.coordinates(state.delta) if grown else state.z
         tolerance = torch.where(images, self.reduced_tolerance(), torch.inf)
         state.z, maps, _ = Newton(problem).solve(lambda1, start, tolerance)
-        state.delta = maps if bool(images.all()) else torch.where(images[:, None], maps, state.delta)
+        state.delta = maps if everyone else torch.where(images[:, None], maps, state.delta)
 
     def exhausted(self) -> Tensor:
         """For which images no more products are allowed, `[b]`."""
@@ -174,8 +196,7 @@ class KrylovNewton:
         noise, unknown = part_size <= self.negligible_part * size, part_size * self.ritz.norm
         negligible = noise | (unknown <= _NEGLIGIBLE * self.options.tol)
         expanded = state.solved & ~negligible & ~self.exhausted()
-        if bool(expanded.any()):
-            self.expand(subspace.orthonormalise(part), expanded)
+        if self.expand(part, expanded):
             self.update_penalty()
         lambda1, h_delta = self.solution.lambda1[state.index, column], subspace.hvp(state.delta)
         l2 = state.lambda2_effective
@@ -194,49 +215,53 @@ class KrylovNewton:
         stagnates = near_floor & (unknown <= _NEAR_FLOOR * floor) & (residual > 0.5 * state.last_residual)
         done = converged | (state.solved & (~expanded | (residual <= floor) | stagnates))
         state.last_residual = torch.where(done, torch.inf, torch.where(state.solved, residual, state.last_residual))
-        if bool(done.any()):
-            self.solution.maps[state.index[done], column[done]] = state.delta[done]
-            self.record(done, column, residual, floor, "product", converged & (floor <= tol), near_floor)
+        rows = torch.nonzero(done)[:, 0]
+        if len(rows):
+            columns = column[rows]
+            self.solution.maps[state.index[rows], columns] = state.delta[rows]
+            outcome = converged & (floor <= tol), near_floor
+            self.record(rows, columns, residual[rows], floor[rows], "product", *(t[rows] for t in outcome))
         state.enter(Phase.SEEKING, state.solved & ~done)
         state.enter(Phase.IDLE, done)
 
     def record(
         self,
-        images: Tensor,
-        column: Tensor,
+        rows: Tensor,
+        columns: Tensor,
         residual: Tensor,
         floor: Tensor,
         certificate: str,
         converged: Tensor,
         at_floor: Tensor,
     ) -> None:
-        """Write down the certificates of the `images` `[b]`, whose penalty is fixed from now on.
+        """Write down the certificates of maps that are done; their images' penalties are fixed from now on.
 
         Args:
-            images: which are done.
-            column: index of their lambda1.
-            residual: relative.
-            floor: of the residual.
+            rows: the maps' images in the state, `[n]`.
+            columns: index of their lambda1, `[n]`.
+            residual: relative, `[n]`.
+            floor: of the residual, `[n]`.
             certificate: "product" or "estimate".
-            converged: whether residual and floor are within the tolerance.
-            at_floor: where they are not, whether no product in this precision would help.
+            converged: whether residual and floor are within the tolerance, `[n]`.
+            at_floor: where they are not, whether no product in this precision would help, `[n]`.
         """
         state, solution = self.state, self.solution
-        index, columns = state.index[images], column[images]
-        solution.lambda2_effective[index, columns] = state.lambda2_effective[images]
-        solution.kkt_residual[index, columns] = residual[images]
-        solution.floor[index, columns] = floor[images]
-        entries = zip(*(t.tolist() for t in (index, columns, converged[images], at_floor[images])), strict=True)
-        for image, value, good, low in entries:
+        index = state.index[rows]
+        solution.lambda2_effective[index, columns] = state.lambda2_effective[rows]
+        solution.kkt_residual[index, columns] = residual
+        solution.floor[index, columns] = floor
+        # Read at once: each reading waits for the device.
+        for image, value, good, low in torch.stack([index, columns, converged, at_floor], 1).tolist():
             solution.status[image][value] = status(good, low)
             solution.certificate[image][value] = certificate
-        state.penalty_fixed = state.penalty_fixed | images
+        state.penalty_fixed = state.penalty_fixed.index_fill(0, rows, True)
 
     def record_eigenvalue(self) -> None:
         """Write down what is now known of the largest eigenvalue."""
-        finite = self.state.finite
-        self.solution.lambda_max[self.state.index[finite]] = self.ritz.lambda_max[finite]
-        self.solution.lambda_max_error[self.state.index[finite]] = self.ritz.error[finite]
+        index, finite = self.state.index, self.state.finite
+        known = ((self.solution.lambda_max, self.ritz.lambda_max), (self.solution.lambda_max_error, self.ritz.error))
+        for recorded, now in known:
+            recorded[index] = torch.where(finite, now, recorded[index])
 
 
 KRYLOV = Solver("krylov", krylov, orders=(2,))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from caso.linalg import any_of, together
 from caso.solvers.reduced import Iterate, ReducedProblem
 
 _STEPS = 60
@@ -66,35 +67,40 @@ class Newton:
                 break
             attainable = torch.maximum(tolerance, self.problem.rounding(iterate))
             unsolved = iterate.residual_norm > attainable
-            if not bool(unsolved.any()):
+            by_chord = unsolved & chord_is_fast
+            some, some_by_chord, some_by_newton = any_of(unsolved, by_chord, unsolved & ~by_chord)
+            if not some:
                 break
-            if bool((unsolved & chord_is_fast).any()):
-                iterate, failed = self._chord_step(iterate, lambda1, attainable, unsolved & chord_is_fast)
+            if some_by_chord:
+                trial = self._chord_trial(iterate, lambda1)
+                fast = by_chord & _is_fast(trial, iterate, attainable)
+                failed = by_chord & ~fast
+                some_failed, some_kept = any_of(failed, ~fast)
+                iterate = iterate.replaced(trial, fast) if some_kept else trial
                 chord_is_fast = chord_is_fast & ~failed
-            unsolved = unsolved & ~chord_is_fast
-            if bool(unsolved.any()):
-                before = iterate.residual_norm
-                iterate = self._newton_step(iterate, lambda1, attainable, unsolved)
-                chord_is_fast = chord_is_fast | (unsolved & (iterate.residual_norm <= _FAST * before))
+                some_by_newton = some_by_newton or some_failed
+            if some_by_newton:
+                images, before = unsolved & ~chord_is_fast, iterate.residual_norm
+                iterate = self._newton_step(iterate, lambda1, attainable, images)
+                chord_is_fast = chord_is_fast | (images & (iterate.residual_norm <= _FAST * before))
         l2 = self.problem.l2[:, None]
         return ReducedSolution(
             iterate.z, iterate.thresholded / l2.to(iterate.thresholded.dtype), iterate.projections / l2
         )
 
-    def _chord_step(
-        self, iterate: Iterate, lambda1: Tensor, tolerance: Tensor, images: Tensor
-    ) -> tuple[Iterate, Tensor]:
-        """A step of the `images` `[B]` with their last Jacobian, and for which of them it was not fast, `[B]`."""
-        trial = self.problem.at(iterate.z - torch.linalg.solve(self.jacobian, iterate.residual), lambda1)
-        fast = images & _is_fast(trial, iterate, tolerance)
-        return iterate.replaced(trial, fast), images & ~fast
+    def _chord_trial(self, iterate: Iterate, lambda1: Tensor) -> Iterate:
+        """Where a step with the last Jacobians leads."""
+        return self.problem.at(iterate.z - _solved(self.jacobian, iterate.residual), lambda1)
 
     def _newton_step(self, iterate: Iterate, lambda1: Tensor, tolerance: Tensor, images: Tensor) -> Iterate:
         """A step of the `images` `[B]` with the Jacobian at the iterate, each as long as it may be."""
         self.same_support = self.same_support & ~images
-        for image in torch.nonzero(images)[:, 0].tolist():
-            self.jacobian[image] = self.problem.jacobian(iterate, image)
-        step = -torch.linalg.solve(self.jacobian, iterate.residual) * images[:, None]
+        chosen = images.tolist()
+        for part in together(images):
+            if any(chosen[part]):
+                new = self.problem.jacobian(iterate, part)
+                self.jacobian[part] = torch.where(images[part, None, None], new, self.jacobian[part])
+        step = -_solved(self.jacobian, iterate.residual) * images[:, None]
         return self._line_search(iterate, step, lambda1, tolerance, images)
 
     def _line_search(
@@ -110,11 +116,12 @@ class Newton:
         while True:
             trial = self.problem.at(iterate.z + length * step, lambda1)
             accepted = _is_fast(trial, iterate, tolerance)
-            if not bool((accepted | ~images).all()):
+            if any_of(images & ~accepted)[0]:
                 accepted |= self._decreases(trial, iterate, slope, length)
-            iterate = iterate.replaced(trial, images & accepted)
-            images = images & ~accepted
-            if not bool(images.any()):
+            taken, images = images & accepted, images & ~accepted
+            left, some_kept = any_of(images, ~taken)
+            iterate = iterate.replaced(trial, taken) if some_kept else trial
+            if not left:
                 return iterate
             step = step * images[:, None]
             if length <= _SHORTEST:
@@ -133,3 +140,12 @@ class Newton:
 def _is_fast(trial: Iterate, iterate: Iterate, tolerance: Tensor) -> Tensor:
     """Whether a step has all but solved the problem, or reduced `|F|` by a good factor, `[B]`."""
     return (trial.residual_norm <= _FAST * iterate.residual_norm) | (trial.residual_norm <= tolerance)
+
+
+def _solved(matrices: Tensor, right: Tensor) -> Tensor:
+    """Solve systems `[B, m, m]` with right sides `[B, m]`.
+
+    A singular one is not sought out, for which a device would have to be waited for: what it gives is not finite, and
+    no step is taken to it.
+    """
+    return torch.linalg.solve_ex(matrices, right).result

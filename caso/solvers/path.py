@@ -15,13 +15,14 @@ For a tolerance below 1e-4 every value is certified by HVPs, in ascending order,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import count
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from caso.linalg import combine, dots, norms
+from caso.linalg import combine, dots, norms, together
 from caso.penalty import largest_lambda1
 from caso.solvers.eigenvalue import seek_eigenvalue
 from caso.solvers.newton import Newton
@@ -112,11 +113,11 @@ class _Path:
         solve, subspace = self.solve, self.solve.state.subspace
         part, size = subspace.orthogonal_part(vectors)
         images = images & (size > solve.negligible_part * norms(vectors)) & ~solve.exhausted()
-        if bool(images.any()):
-            before = solve.reduced_problem().approximation
-            solve.expand(subspace.orthonormalise(part), images)
+        before = solve.reduced_problem().approximation
+        expanded = solve.expand(part, images)
+        if expanded:
             self.measure_error(before, images)
-        return bool(images.any())
+        return expanded
 
     def measure_error(self, before: NystromApproximation, images: Tensor) -> None:
         """See from the newest product how wrong the approximation `before` it was."""
@@ -155,14 +156,11 @@ class _Path:
             the maps' norms, and those of their parts orthogonal to the subspace, over the gradient's: `[b, L]`.
         """
         size, part_size = torch.zeros_like(self.lambda1), torch.zeros_like(self.lambda1)
-        # On a CPU one image after the other: its vectors stay in the cache. On a GPU all at once.
-        step = 1 if self.index.device.type == "cpu" else len(self.index)
         tolerance, swept_before = self.solve.reduced_tolerance(), self.projections is not None
         known = self.lambda1.new_zeros(*self.lambda1.shape, 0) if self.projections is None else self.projections
         new = self.project(problem.approximation.products[:, known.shape[2] :], self.open.any(1) & swept_before)
         self.projections = torch.cat([known, new], 2)
-        for first in range(0, len(self.index), step):
-            images = slice(first, first + step)
+        for images in together(self.index):
             newton = Newton(problem.restrict(images))
             size[images], part_size[images] = self.sweep_images(newton, images, tolerance[images], swept_before)
         return size, part_size
@@ -177,7 +175,9 @@ class _Path:
         z = approximation.coordinates(state.delta[images])
         top = largest_lambda1(newton.problem.penalty, state.gradient[images])
         last, trend = lambda1[:, 0], torch.zeros_like(z)
-        for column in torch.nonzero(open_.any(0))[:, 0].tolist():
+        for column, which in enumerate(open_.T.tolist()):
+            if not any(which):
+                continue
             chosen, value = open_[:, column], lambda1[:, column]
             if again:
                 start = approximation.reduce(self.projections[images, column])
@@ -188,7 +188,8 @@ class _Path:
             solved, delta, projections = newton.solve(value, start, torch.where(chosen, tolerance, torch.inf))
             further = torch.where(value > last, value - last, torch.inf)
             trend, z, last = (solved - z) / further[:, None], solved, value
-            self.solve.solution.maps[index[chosen], column] = delta[chosen]
+            maps = self.solve.solution.maps
+            maps[index, column] = delta if all(which) else torch.where(chosen[:, None], delta, maps[index, column])
             before = self.projections[images, column]
             self.projections[images, column] = torch.where(chosen[:, None], projections, before)
             size[:, column] = norms(delta) / norm
@@ -197,17 +198,27 @@ class _Path:
 
     def project(self, vectors: Tensor, images: Tensor) -> Tensor:
         """Inner products of the maps with `vectors` `[b, k, d]` for the `images` `[b]`: `[b, L, k]`."""
-        maps, found = self.solve.solution.maps, self.lambda1.new_zeros(*self.lambda1.shape, vectors.shape[1])
-        for image in torch.nonzero(images)[:, 0].tolist():  # the others' maps are not even read
-            found[image] = dots(maps[self.index[image], None], vectors[image : image + 1])[0]
-        return found
+        found = self.lambda1.new_zeros(*self.lambda1.shape, vectors.shape[1])
+        for part, maps in self.maps_of(images):
+            found[part] = dots(maps, vectors[part])
+        return torch.where(images[:, None, None], found, 0)
 
     def combined(self, weights: Tensor, images: Tensor) -> Tensor:
         """Combinations `[b, L]` of the maps of the `images` `[b]`: `[b, d]`."""
-        maps, found = self.solve.solution.maps, torch.zeros_like(self.solve.state.gradient)
-        for image in torch.nonzero(images)[:, 0].tolist():
-            found[image] = combine(weights[image, None], maps[self.index[image], None])[0]
-        return found
+        found = torch.zeros_like(self.solve.state.gradient)
+        for part, maps in self.maps_of(images):
+            found[part] = combine(weights[part], maps)
+        return torch.where(images[:, None], found, 0)
+
+    def maps_of(self, images: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """The maps `[k, L, d]` of the `images` `[b]`, as many at once as is best, and perhaps of others between."""
+        chosen, maps = images.tolist(), self.solve.solution.maps
+        for part in together(images):
+            numbers = self.solve.state.numbers[part]
+            if any(chosen[part]):  # the others' maps are not even read
+                first, last = numbers[0], numbers[-1]
+                successive = last - first == len(numbers) - 1
+                yield part, maps[first : last + 1] if successive else maps[self.index[part]]
 
     def close(self, size: Tensor, part_size: Tensor, known: Tensor) -> None:
         """Close the open values whose residual is estimated to be within the tolerance.
@@ -225,8 +236,9 @@ class _Path:
         # Where rounding alone is above the tolerance, no product would change that.
         within = estimate + floor.where(floor <= tol, 0) <= tol
         good = self.open & within & solve.state.finite[:, None]
-        for number in torch.nonzero(good.any(0))[:, 0].tolist():
-            column = torch.full_like(self.index, number)
-            residual, converged = (estimate + floor)[:, number], (floor <= tol)[:, number]
-            solve.record(good[:, number], column, residual, floor[:, number], "estimate", converged, ~converged)
+        rows, columns = good.nonzero(as_tuple=True)
+        if len(rows):
+            residual, floor = (estimate + floor)[rows, columns], floor[rows, columns]
+            converged = floor <= tol
+            solve.record(rows, columns, residual, floor, "estimate", converged, ~converged)
         self.open &= ~good

@@ -41,8 +41,6 @@ class Iterate:
 
     def replaced(self, other: Iterate, where: Tensor) -> Iterate:
         """Taken from `other` for the images `where` `[B]`."""
-        if bool(where.all()):
-            return other
         pairs = ((getattr(other, one.name), getattr(self, one.name)) for one in fields(self))
         return Iterate(*(torch.where(where.view(-1, *[1] * (new.dim() - 1)), new, old) for new, old in pairs))
 
@@ -94,17 +92,19 @@ class ReducedProblem:
         eps = torch.finfo(iterate.thresholded.dtype).eps
         return eps * self.approximation.norm.sqrt() * norms(iterate.thresholded) / self.l2
 
-    def jacobian(self, iterate: Iterate, image: int) -> Tensor:
-        """An element of the generalised Jacobian of `F` for one image, `I - diag(s) W P W' / l2`: `[m, m]`.
+    def jacobian(self, iterate: Iterate, images: slice) -> Tensor:
+        """Elements of the generalised Jacobian of `F` for some images, `I - diag(s) W P W' / l2`: `[b, m, m]`.
 
         `P` is one of the proximal operator's; for single entries, the projection on the support.
         """
-        one = slice(image, image + 1)
-        products, mix = self.approximation.products[one], self.approximation.mix[image]
-        projected = self.penalty.restrict(one).jacobian(products, iterate.thresholded[one], iterate.lambda1[one])
-        gram = dots(projected, products)[0]
-        identity = torch.eye(len(mix), dtype=mix.dtype, device=mix.device)
-        return identity - (self.approximation.signs[image] / self.l2[image])[:, None] * (mix @ gram @ mix.mT)
+        part = self.restrict(images)
+        products, mix, signs = (getattr(part.approximation, name) for name in ("products", "mix", "signs"))
+        projected = part.penalty.jacobian(products, iterate.thresholded[images], iterate.lambda1[images])
+        identity = torch.eye(mix.shape[1], dtype=mix.dtype, device=mix.device)
+        gram, scale = dots(projected, products), (signs / part.l2[:, None])[..., None]
+        if len(mix) == 1:  # a processor is faster with matrices than with batches of one
+            return (identity - scale[0] * (mix[0] @ gram[0] @ mix[0].mT))[None]
+        return identity - scale * (mix @ gram @ mix.mT)
 
     def contracting_step(self) -> Tensor:
         """Length `[B]` of a step along `-F(z)` that comes nearer to the solution whatever `|F|` does."""

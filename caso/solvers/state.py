@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from itertools import compress
 from typing import Any, Self
 
 import torch
@@ -35,6 +36,7 @@ class State:
 
     Attributes:
         index: of the images in the batch, `[b]`.
+        numbers: the same, where the device need not be waited for.
         gradient: `g`, `[b, d]`.
         gradient_norm: `[b]`.
         penalty: that lambda1 is the weight of.
@@ -51,6 +53,7 @@ class State:
     """
 
     index: Tensor
+    numbers: list[int]
     gradient: Tensor
     gradient_norm: Tensor
     penalty: Penalty
@@ -70,21 +73,26 @@ class State:
         gradient = model.gradient.flatten(1)
         norm = norms(gradient)
         finite = torch.isfinite(model.logits).all(1) & torch.isfinite(norm)
-        solution.discard(torch.nonzero(~finite)[:, 0])
-        # Without a gradient the zero map is optimal; where the softmax is saturated, the Hessian is zero, too.
-        flat = finite & (norm == 0)
-        saturated = flat & (torch.softmax(model.logits, 1).amax(1) == 1)
-        solution.mark(torch.nonzero(flat)[:, 0], CONVERGED)
-        solution.kkt_residual[flat] = solution.floor[flat] = 0
-        solution.lambda_max[saturated] = solution.lambda_max_error[saturated] = 0
-        index = torch.nonzero(finite & (norm > 0))[:, 0]
-        gradient, norm = gradient if len(index) == len(gradient) else gradient[index], norm[index]
+        solvable = finite & (norm > 0)
+        numbers = list(compress(range(len(norm)), solvable.tolist()))
+        index = torch.arange(len(norm), device=norm.device)
+        if len(numbers) < len(norm):
+            solution.discard(index[~finite])
+            # Without a gradient the zero map is optimal; where the softmax is saturated, the Hessian is zero, too.
+            flat = finite & (norm == 0)
+            saturated = flat & (torch.softmax(model.logits, 1).amax(1) == 1)
+            solution.mark(index[flat], CONVERGED)
+            solution.kkt_residual[flat] = solution.floor[flat] = 0
+            solution.lambda_max[saturated] = solution.lambda_max_error[saturated] = 0
+            index = index[solvable]
+            gradient, norm, penalty = gradient[index], norm[index], penalty.restrict(index)
         none = torch.zeros_like(index, dtype=torch.bool)
         return cls(
             index=index,
+            numbers=numbers,
             gradient=gradient,
             gradient_norm=norm,
-            penalty=penalty if len(index) == len(model.gradient) else penalty.restrict(index),
+            penalty=penalty,
             subspace=Subspace(gradient),
             delta=torch.zeros_like(gradient),
             z=norm.new_zeros(len(index), 0),
@@ -96,10 +104,12 @@ class State:
             last_residual=torch.full_like(norm, torch.inf),
         )
 
-    def restrict(self, images: Tensor) -> Self:
-        """The record of some of the images."""
+    def restrict(self, images: Tensor, chosen: list[bool]) -> Self:
+        """The record of some of the images, by their rows `[k]` and by which they are."""
 
         def part(value: Any) -> Any:
+            if isinstance(value, list):
+                return list(compress(value, chosen))
             return value[images] if isinstance(value, Tensor) else value.restrict(images)
 
         return type(self)(*(part(getattr(self, one.name)) for one in fields(self)))

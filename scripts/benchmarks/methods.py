@@ -12,13 +12,14 @@ from captum.attr import IntegratedGradients, NoiseTunnel, Saliency
 from torch import Tensor, nn
 
 import caso
-from caso.curvature import quadratic_model, trace
+from caso.curvature import quadratic_model, resolve_operator, trace
 from caso.curvature.double_backward import double_backward
-from caso.network import prepare
+from caso.network import Prepared, prepare
 from caso.solvers import SOLVERS
 
 Call = Callable[[], Any]
 _MANY = 1_000_000
+_WORDS = {"gauss_newton": "Gauss-Newton", "double_backward": "double backward"}
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,13 @@ def _smoothgrad(network: nn.Module) -> Callable[[Tensor, Tensor], Call]:
     return prepared
 
 
+def _gauss_newton(ready: Prepared, operator: str) -> list[Method]:
+    """Its product, where that is the Hessian's."""
+    if operator != "gauss_newton":
+        return []
+    return [Method("HVP: Gauss-Newton, eager", _product(lambda x, t: quadratic_model(ready, x, t, operator)))]
+
+
 def all_methods(network: nn.Module, other_layout: nn.Module, images: Tensor, quick: bool) -> list[Method]:
     """Every method for one network; tracing happens here or in a method's first call, never in a timed one.
 
@@ -120,7 +128,8 @@ def all_methods(network: nn.Module, other_layout: nn.Module, images: Tensor, qui
         quick: leave out the slowest methods.
     """
     ready = prepare(network, images)
-    traced = trace(ready, images, "gauss_newton")
+    operator = resolve_operator(ready, "auto")
+    traced = trace(ready, images, operator)
     second = caso.CASO(network, lambda1=1e-4, images_ahead=_MANY)
     paper = caso.CASO(network, lambda1=1e-4, solver="proximal", curvature="double_backward", images_ahead=_MANY)
     smooth = caso.CASO(network, lambda1=1e-4, smooth=True, images_ahead=_MANY)
@@ -128,8 +137,8 @@ def all_methods(network: nn.Module, other_layout: nn.Module, images: Tensor, qui
         Method("gradient, channels_last copy", lambda x, t: _layout_call(other_layout, x, t)),
         Method("HVP: double backward, user's network", _double_backward(network)),
         Method("HVP: double backward, eager", _product(lambda x, t: quadratic_model(ready, x, t, "double_backward"))),
-        Method("HVP: Gauss-Newton, eager", _product(lambda x, t: quadratic_model(ready, x, t, "gauss_newton"))),
-        Method("HVP: Gauss-Newton, traced", _product(traced)),
+        *_gauss_newton(ready, operator),
+        Method(f"HVP: {_WORDS[operator]}, traced", _product(traced)),
         Method("CAFO", _explain(caso.CAFO(network, lambda1=1e-4, images_ahead=_MANY))),
         Method("CASO", _explain(second)),
         Method("CASO, path of 20", lambda x, t: lambda: second.path(x, n=20, target=t)),

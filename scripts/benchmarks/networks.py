@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from caso.runner.data import photos
-from caso.runner.models import find_model
+from caso.runner.models import MODELS, find_model
 
-NAMES = ("efficientnet_lite0", "resnet50")
+NAMES = ("efficientnet_lite0", "resnet50", "vit_b_16")
 
 
 def _weights_at_hand(name: str) -> str:
@@ -68,7 +68,8 @@ def load(name: str, n_photos: int | None, weights: str | None) -> tuple[nn.Modul
     """
     torch.manual_seed(0)
     chosen = weights or _weights_at_hand(name)
-    classifier = find_model(SimpleNamespace(name=name, weights=chosen)).load()
+    family = name if name in MODELS else "torchvision"
+    classifier = find_model(SimpleNamespace(family=family, name=name, weights=chosen, classes=None)).load()
     samples = list(photos(SimpleNamespace(names=None), 0))
     # Confident and unconfident photographs first, so that a few stand for all.
     order = ["coffee", "astronaut", "retina", "camera", "coins", "rocket", "chelsea"]

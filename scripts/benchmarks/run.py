@@ -16,6 +16,7 @@ from benchmarks.measure import peak_bytes, seconds
 from benchmarks.methods import Method, all_methods, gradient, true_residuals
 from benchmarks.networks import channels_last
 from caso.curvature import trace
+from caso.memory import is_out_of_memory
 from caso.network import prepare
 
 Say = Callable[[str], None]
@@ -35,7 +36,7 @@ def set_up_seconds(network: nn.Module, images: Tensor, targets: Tensor) -> dict[
     start = time.perf_counter()
     ready = prepare(network, images)
     captured = time.perf_counter()
-    trace(ready, images, "gauss_newton")
+    trace(ready, images)
     traced = time.perf_counter()
     caso.CASO(network).explain(images[:1], targets[:1])
     end = time.perf_counter()
@@ -65,8 +66,22 @@ class _Record:
         self.seconds: list[float] = []
         self.memory: int | None = None
         self.figures: list[dict[str, Any]] = []
+        self.too_large = False
+
+    def take(self, work: Callable[[], Any]) -> Any:
+        """Do some work of the method; where it does not fit into memory, nothing more is asked of it."""
+        try:
+            return work()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self.too_large = True
+        torch.cuda.empty_cache()
+        return None
 
     def summary(self, unit_memory: int | None) -> dict[str, Any]:
+        if self.too_large:
+            return {"method": self.method.name, "error": "does not fit into memory"}
         row: dict[str, Any] = {
             "method": self.method.name,
             "batches": len(self.gradients),
@@ -89,6 +104,19 @@ class _Record:
             if total:
                 row[name] = dict(total)
         return row
+
+
+def _warm_up(record: _Record, images: Tensor, targets: Tensor) -> None:
+    call = record.method.prepare(images, targets)
+    call()
+    record.memory, _ = peak_bytes(call, images.device)
+
+
+def _measured(record: _Record, number: int, images: Tensor, targets: Tensor) -> tuple[float, Any]:
+    call = record.method.prepare(images, targets)
+    if record.method.heavy and number == 0:
+        record.memory, _ = peak_bytes(call, images.device)
+    return seconds(call, images.device, 1 if record.method.heavy else 3)
 
 
 def measure(network: nn.Module, images: Tensor, size: int, quick: bool, say: Say) -> dict[str, Any]:
@@ -125,20 +153,18 @@ def measure(network: nn.Module, images: Tensor, size: int, quick: bool, say: Say
     for record in records:
         if not record.method.heavy:
             say(f"warm-up, memory: {record.method.name}")
-            call = record.method.prepare(chunks[0], classes[0])
-            call()
-            record.memory, _ = peak_bytes(call, device)
+            record.take(lambda r=record: _warm_up(r, chunks[0], classes[0]))
     verified: list[Tensor] = []
     for i, (chunk, targets) in enumerate(zip(chunks, classes, strict=True)):
         before = unit(chunk, targets)
         for record in records:
-            if record.method.heavy and i >= _HEAVY_BATCHES:
+            if record.too_large or (record.method.heavy and i >= _HEAVY_BATCHES):
                 continue
             say(f"batch {i + 1} of {len(chunks)}: {record.method.name}")
-            call = record.method.prepare(chunk, targets)
-            if record.method.heavy and i == 0:
-                record.memory, _ = peak_bytes(call, device)
-            taken, result = seconds(call, device, 1 if record.method.heavy else 3)
+            measured = record.take(lambda r=record, n=i, x=chunk, t=targets: _measured(r, n, x, t))
+            if measured is None:
+                continue
+            taken, result = measured
             after = unit(chunk, targets)
             record.seconds.append(taken)
             # The third keeps one stalled measurement of the unit from passing for a fast method.
@@ -147,7 +173,7 @@ def measure(network: nn.Module, images: Tensor, size: int, quick: bool, say: Say
             if hasattr(result, "explanations"):
                 verified.append(true_residuals(network, chunk, targets, result).cpu())
             before = after
-            del call, result
+            del measured, result
     true = torch.cat(verified)
     return {
         "batch": size,

@@ -31,6 +31,9 @@ def table(record: dict[str, Any]) -> Table:
     for heading in headings:
         result.add_column(heading, justify="left" if heading in ("method", "status") else "right")
     for row in record["methods"]:
+        if "error" in row:
+            result.add_row(row["method"], *[""] * (len(headings) - 2), row["error"])
+            continue
         residual = f"{row['residual_worst']:.1e}" if "residual_worst" in row else ""
         hvps = f"{row['hvps_median']:g}, {row['hvps_worst']}" if "hvps_worst" in row else ""
         memory = f"{row['peak_relative']:.2f}" if "peak_relative" in row else ""
@@ -42,9 +45,10 @@ def table(record: dict[str, Any]) -> Table:
 
 def remarks(record: dict[str, Any]) -> list[str]:
     """Ratios between methods, and what was checked outside the timing."""
-    cost = {row["method"]: row["gradients_median"] for row in record["methods"]}
-    seconds = {row["method"]: row["seconds_median"] for row in record["methods"]}
-    rows = {row["method"]: row["gradients"] for row in record["methods"]}
+    measured = [row for row in record["methods"] if "error" not in row]
+    cost = {row["method"]: row["gradients_median"] for row in measured}
+    seconds = {row["method"]: row["seconds_median"] for row in measured}
+    rows = {row["method"]: row["gradients"] for row in measured}
     lines = []
     for other, factor in (
         ("Captum integrated gradients, 50", "CASO is {:.3f} of Captum's integrated gradients"),
@@ -63,6 +67,7 @@ def remarks(record: dict[str, Any]) -> list[str]:
     lines.append(f"path residuals by true products: median {true['median']:.1e}, worst {true['worst']:.1e}")
     rate = 20 * record["batch"] / path
     minutes = 50_000 * path / record["batch"] / 60
-    lines.append(f"{rate:.1f} maps a second on the path; 50 000 images would take {minutes:.0f} min")
+    images = f"{record['batch'] / path:.1f} images, {rate:.1f} maps a second on the path"
+    lines.append(f"{images}; 50 000 images would take {minutes:.0f} min")
     lines.append("set-up, seconds: " + ", ".join(f"{k} {v:.2f}" for k, v in record["set_up_seconds"].items()))
     return lines

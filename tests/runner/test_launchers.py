@@ -13,7 +13,7 @@ import torch
 
 from caso.extras import install_command
 from caso.runner import load_run
-from caso.runner.execution.devices import count_processes, take_share_of_machine
+from caso.runner.execution.devices import count_processes, own_device, take_share_of_machine
 from tests.conftest import Ended
 from tests.runner import program
 from tests.runner.networks import TINY
@@ -183,6 +183,18 @@ def test_devices_are_dealt_out(devices: Callable[[int], None], count: int, jobs:
     assert seen == parts
     with take_share_of_machine(jobs):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == parts[0], "what a job held is free after it"
+
+
+@pytest.mark.parametrize(
+    ("count", "processes", "expected"),
+    [(4, 4, [0, 1, 2, 3]), (1, 4, [0, 0, 0, 0]), (1, 2, [0, 0]), (2, 5, [0, 1, 0, 1, 0]), (0, 1, [0])],
+    ids=["one each", "each sees its own alone", "two share one", "five share two", "none"],
+)
+def test_every_process_takes_a_device_that_it_sees(
+    devices: Callable[[int], None], count: int, processes: int, expected: list[int]
+) -> None:
+    devices(count)
+    assert [own_device(number) for number in range(processes)] == expected
 
 
 def test_a_part_of_the_devices_that_the_user_chose(

@@ -16,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
+from caso.results.words import number
 from caso.runner import load_run
 from caso.runner.cli.messages import printable
 from caso.runner.results import report
@@ -23,7 +24,7 @@ from caso.runner.results.comparison import scores
 from caso.runner.results.panel import Look
 from caso.runner.results.report import write_report
 from caso.runner.results.report_entries import Budget, entries, middle
-from caso.runner.results.report_words import certificate, command, number, share
+from caso.runner.results.report_words import certificate, command, share
 from caso.runner.results.segments import SegmentWriter
 from caso.runner.results.store import read_rows
 from caso.runner.results.thumbnails import MOST, draw_thumbnails, wanted

@@ -54,6 +54,14 @@ def count_processes(asked: Any, device: str) -> int:
     return asked
 
 
+def own_device(number: int) -> int:
+    """The CUDA device of a process, by its number on this machine.
+
+    Batch systems may show each process its own device alone, and processes may share one.
+    """
+    return number % max(1, torch.cuda.device_count())
+
+
 @contextmanager
 def take_share_of_machine(jobs: int) -> Iterator[bool]:
     """Within, keep to this job's part of a machine that runs several jobs side by side.

@@ -26,6 +26,17 @@ from caso.runner.results.regions import Regions, regions_of
 log = logging.getLogger(__name__)
 
 
+def to_host(tensors: Sequence[Tensor]) -> list[NDArray[Any]]:
+    """Bring tensors of one device to the processor; a GPU copies one after the other, and is waited for once."""
+    if tensors[0].device.type != "cuda":
+        return [tensor.cpu().numpy() for tensor in tensors]
+    pinned = [torch.empty_like(tensor, device="cpu", pin_memory=True) for tensor in tensors]
+    for own, tensor in zip(pinned, tensors, strict=True):
+        own.copy_(tensor, non_blocking=True)
+    torch.cuda.current_stream(tensors[0].device).synchronize()
+    return [own.numpy() for own in pinned]
+
+
 class Sink(Protocol):
     """Where results go."""
 
@@ -162,7 +173,7 @@ class ExplainModule(pl.LightningModule):
         # Metrics change whole pixels: regions that differ from channel to channel are none to them.
         of_pixels = regions if regions is not None and regions.dim() == pixels.dim() - 1 else None
         self.scorer.score(pixels, results, of_pixels)
-        return [(result, result.maps.cpu().numpy()) for result in results]
+        return list(zip(results, to_host([result.maps for result in results]), strict=True))
 
     def _deliver(
         self, group: Group, in_group: int, result: list[tuple[Explained, NDArray[Any]]], index: int, seconds: float
@@ -200,7 +211,7 @@ class ExplainModule(pl.LightningModule):
         return self.class_names[index] if known and self.class_names is not None else f"class {index}"
 
     def _check_range(self, pixels: Tensor) -> None:
-        low, high = float(pixels.min()), float(pixels.max())
+        low, high = torch.stack(pixels.aminmax()).tolist()
         if not self._range_logged and (low < -1e-3 or high > 1 + 1e-3):
             self._range_logged = True
             log.warning(

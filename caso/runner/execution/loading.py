@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, no_grad, stack
@@ -61,6 +61,14 @@ class Batch:
 
     groups: list[Group]
     unreadable: list[Item]
+
+    def pin_memory(self) -> "Batch":
+        """The same in memory from which a GPU copies while the program goes on; PyTorch's data loader asks for it."""
+        pinned = []
+        for group in self.groups:
+            regions = None if group.regions is None else group.regions.pin_memory()
+            pinned.append(replace(group, pixels=group.pixels.pin_memory(), regions=regions))
+        return Batch(pinned, self.unreadable)
 
 
 class PixelBatches(Dataset[Batch]):
@@ -138,11 +146,12 @@ class ReadAhead:
     Args:
         batches: The batches.
         thread: Reads them, one at a time.
+        pin: Whether into memory from which a GPU copies by itself.
     """
 
-    def __init__(self, batches: PixelBatches, thread: ThreadPoolExecutor) -> None:
-        """Keep both; nothing is read yet."""
-        self._batches, self._thread = batches, thread
+    def __init__(self, batches: PixelBatches, thread: ThreadPoolExecutor, pin: bool = False) -> None:
+        """Keep all; nothing is read yet."""
+        self._batches, self._thread, self._pin = batches, thread, pin
 
     def __len__(self) -> int:
         """Count the batches."""
@@ -159,7 +168,8 @@ class ReadAhead:
 
     def _read(self, number: int) -> Batch:
         with no_grad():  # as Lightning has it around what it reads itself; threads begin anew
-            return self._batches[number]
+            batch = self._batches[number]
+        return batch.pin_memory() if self._pin else batch
 
 
 def collate(items: Iterable[Item]) -> Batch:

@@ -11,6 +11,7 @@ import torch
 from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
+from caso.runner.execution.devices import own_device
 from caso.runner.execution.environment import keep_freed_memory
 from caso.runner.execution.lightning import LightningEnvironment, pl
 from caso.runner.execution.lightning_module import ExplainModule
@@ -91,13 +92,14 @@ class _Tick(pl.Callback):
 
 
 @contextmanager
-def _loader(batches: PixelBatches, workers: int) -> Iterator[Iterable[Batch]]:
-    """Read batches beside the explaining: in processes, or in a thread."""
+def _loader(batches: PixelBatches, workers: int, device: str) -> Iterator[Iterable[Batch]]:
+    """Read batches beside the explaining, for a kind of device: in processes, or in a thread."""
+    pin = device == "cuda"  # Lightning then copies them there without waiting
     if workers:
-        yield DataLoader(batches, batch_size=None, num_workers=workers)
+        yield DataLoader(batches, batch_size=None, num_workers=workers, pin_memory=pin)
         return
     with ThreadPoolExecutor(1, "read") as thread:
-        yield ReadAhead(batches, thread)
+        yield ReadAhead(batches, thread, pin)
 
 
 def _predict(share: Share, module: ExplainModule, batches: PixelBatches, tick: Callable[[], None]) -> None:
@@ -105,7 +107,7 @@ def _predict(share: Share, module: ExplainModule, batches: PixelBatches, tick: C
     cfg = share.cfg
     trainer = pl.Trainer(
         accelerator="gpu" if share.device == "cuda" else "cpu",
-        devices=[share.process.device] if share.device == "cuda" else 1,
+        devices=[own_device(share.process.device)] if share.device == "cuda" else 1,
         precision=cfg.trainer.precision,
         # Processes do not talk to each other, however they were started.
         plugins=[LightningEnvironment()],
@@ -119,7 +121,7 @@ def _predict(share: Share, module: ExplainModule, batches: PixelBatches, tick: C
         callbacks=[_Tick(tick)],
     )
     try:
-        with warnings.catch_warnings(), _loader(batches, cfg.num_workers) as loader:
+        with warnings.catch_warnings(), _loader(batches, cfg.num_workers, share.device) as loader:
             # Explaining an image takes far longer than reading it.
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             # Results are handed on inside predict_step, and memory must not grow with the data set.

@@ -51,7 +51,7 @@ class Process:
     Attributes:
         rank: Its number among all.
         world: How many there are.
-        device: Its number on its machine, which is also its device's.
+        device: Its number on its machine; see `caso.runner.execution.devices.own_device`.
     """
 
     rank: int = 0

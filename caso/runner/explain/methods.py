@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from caso.baselines import BASELINES, make_baseline
 from caso.objective import sparsity
 from caso.precision import full_precision
-from caso.results.table import image_row
+from caso.results.table import image_rows
 from caso.runner.cli.effects import MEANS
 from caso.runner.cli.messages import ConfigError, choices
 from caso.runner.explain.explainers import OWN, explain, finish_maps, make_explainer
@@ -110,8 +110,7 @@ class _Own:
         copies = self._cfg.n_samples if self._cfg.smooth else 1
         results = []
         for one in explain(self._explainer, self._cfg, pixels, target, regions):
-            rows = [image_row(one, index) for index in range(len(pixels))]
-            rows = [known | {"gradients": float(copies * (1 + known["hvps"]))} for known in rows]
+            rows = [row | {"gradients": float(copies * (1 + row["hvps"]))} for row in image_rows(one)]
             maps = finish_maps(self._cfg, one.maps.detach(), pixels)
             results.append(Explained(maps, rows, one.probabilities, one.evidence))
         return results
@@ -139,18 +138,19 @@ class _Other:
         targets = predicted if target is None else torch.as_tensor(target, device=pixels.device).expand(len(pixels))
         of_target = probabilities.gather(1, targets[:, None])[:, 0]
         finished = finish_maps(self._cfg, maps(targets).detach(), pixels)
-        zeros = sparsity(finished)
+        numbers = torch.stack([confidence, of_target, sparsity(finished)], 1).tolist()
+        classes = torch.stack([targets, predicted], 1).tolist()
         rows = [
             {
-                "target": int(targets[i]),
-                "predicted": int(predicted[i]),
-                "confidence": float(confidence[i]),
-                "target_confidence": float(of_target[i]),
-                "sparsity": float(zeros[i]),
+                "target": target,
+                "predicted": predicted,
+                "confidence": confidence,
+                "target_confidence": of_target,
+                "sparsity": zeros,
                 "gradients": gradients,
                 "status": "computed",
             }
-            for i in range(len(pixels))
+            for (confidence, of_target, zeros), (target, predicted) in zip(numbers, classes, strict=True)
         ]
         return [Explained(finished, rows, probabilities)]
 

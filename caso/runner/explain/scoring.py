@@ -112,10 +112,11 @@ class Scorer:
             for row in result.rows:
                 row.setdefault("scores", {})[metric.name] = math.nan
             return
-        for index, row in enumerate(result.rows):
-            row.setdefault("scores", {})[metric.name] = float(score.values[index])
-            if score.curve is not None:
+        for row, value in zip(result.rows, score.values.tolist(), strict=True):
+            row.setdefault("scores", {})[metric.name] = float(value)
+        if score.curve is not None:
+            for row, curve in zip(result.rows, score.curve.tolist(), strict=True):
                 # Five digits are more than a curve's meaning, and a third of the room.
-                row.setdefault("curves", {})[metric.name] = [float(f"{y:.5g}") for y in score.curve[index].tolist()]
+                row.setdefault("curves", {})[metric.name] = [float(f"{y:.5g}") for y in curve]
         if score.x is not None:
             self._x[metric.name] = score.x.tolist()

@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from caso.results.words import number
 from caso.runner.cli.messages import describe, printable
 from caso.runner.results.comparison import SCORES
 from caso.runner.results.manifest import CONFIG, PLAN, read_manifest
 from caso.runner.results.pictures import CONTACT_SHEET
 from caso.runner.results.record import COLUMNS
-from caso.runner.results.report_words import MEANINGS, better, command, methods, number
+from caso.runner.results.report_words import MEANINGS, better, command, methods
 from caso.runner.results.store import CLASSES, REGIONS, RESULTS, Run, read_rows
 from caso.runner.results.tables import FAILED, summarize
 

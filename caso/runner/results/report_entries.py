@@ -8,8 +8,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from caso.results.words import number
 from caso.runner.results.regions import RegionRow
-from caso.runner.results.report_words import certificate, number, share
+from caso.runner.results.report_words import certificate, share
 from caso.runner.results.segments import read_bytes
 
 Row = Mapping[str, Any]

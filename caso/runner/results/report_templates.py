@@ -6,9 +6,10 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from caso.results.words import number
 from caso.runner.cli.messages import printable
 from caso.runner.results.manifest import whole
-from caso.runner.results.report_words import number, share
+from caso.runner.results.report_words import share
 
 _BASE = Path(__file__).resolve().parent / "template"
 

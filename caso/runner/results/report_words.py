@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from caso.results import words
 from caso.runner.cli.messages import printable
 
 MEANINGS = {
@@ -29,19 +30,6 @@ _METHODS = {
 }
 
 
-def number(value: Any) -> str:
-    """Write a number for reading, in two or three digits; nothing where there is none."""
-    if value is None or math.isnan(value):
-        return ""
-    value = float(value)
-    if value == 0 or 0.01 <= abs(value) < 1000:
-        return f"{value:.3g}"
-    if 1000 <= abs(value) < 100_000:
-        return f"{value:.0f}"
-    mantissa, _, exponent = f"{value:.1e}".partition("e")
-    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
-
-
 def share(value: Any) -> str:
     """Write a share from 0 to 1, such as a sparsity, in three decimals; nothing where there is none."""
     return "" if value is None or math.isnan(value) else f"{float(value):.3f}"
@@ -53,25 +41,11 @@ def certificate(row: Mapping[str, Any]) -> str:
     Args:
         row: Of the results.
     """
-    status = row["status"]
-    if status == "computed":
+    if row["status"] == "computed":
         return "computed as the method says: there was nothing to solve, so there is no certificate"
     if row.get("message"):
         return f"no map: {printable(str(row['message']))}"
-    if status not in _ENDED:
-        return f"no map: {status.replace('_', ' ')}"
-    estimated = row.get("certificate") == "estimate"
-    words = f"{_ENDED[status]}: residual {'about ' * estimated}{number(row.get('kkt_residual'))} of the gradient"
-    if status == "floor":
-        words += f", of which rounding hides up to {number(row.get('floor'))}"
-    if bound := number(row.get("error_bound")):
-        words += f"; {'by estimate ' * estimated}at most {bound} from the exact map"
-    doubt = _DOUBTS.get(str(row.get("curvature_exact"))) if row.get("order") == "second" else None
-    return words + (f" ({doubt})" if doubt else "")
-
-
-_ENDED = {"converged": "converged", "floor": "as exact as this precision allows", "stopped": "stopped early"}
-_DOUBTS = {"no": "of an approximate Hessian", "unknown": "whether the Hessian is the network's is not known"}
+    return words.certificate(row)
 
 
 def methods(names: Sequence[str]) -> list[str]:
