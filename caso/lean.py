@@ -34,17 +34,19 @@ class _Hidden(MetaPathFinder):
 
 @contextmanager
 def hidden(*names: str) -> Iterator[None]:
-    """Within, packages that are not imported yet look as if they were not installed.
+    """Within, packages look as if they were not installed, also those that are imported already.
 
     Args:
         names: Of packages that are optional to what is imported within.
     """
     finder = _Hidden(names)
+    loaded = {name: sys.modules.pop(name) for name in names if name in sys.modules}
     sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
         sys.meta_path.remove(finder)
+        sys.modules.update(loaded)
 
 
 def forget(package: str) -> None:
