@@ -1,9 +1,9 @@
 """Trace a curvature operator once, split it, and reuse it for every batch.
 
 The graph of `(inputs, target, v) -> (logits, gradient, H v)` falls into what depends on `v` and what does not. The
-*primal* part runs once per batch and keeps what the *tangent* part reads (for a ReLU network the masks, one byte a
-unit); the tangent part runs once per product. No autograd graph is built or kept, and images can leave the batch, since
-what is kept can be indexed.
+*primal* part runs once per batch and keeps what the *tangent* part reads (for a ReLU network the masks); the
+tangent part runs once per product. No autograd graph is built or kept, and images can leave the batch, since what is
+kept can be indexed.
 """
 
 from __future__ import annotations
