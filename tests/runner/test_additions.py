@@ -104,7 +104,8 @@ def program(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 def test_a_file_and_its_yaml_add_a_model_a_data_set_and_a_way_to_find_regions(tmp_path: Path) -> None:
     for name in ("caso", "conf"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "run.py", tmp_path)
+    for name in ("run.py", "pyproject.toml"):  # the second one tells a checkout, whose conf/ counts
+        shutil.copy(ROOT / name, tmp_path)
     for group, (path, code, name, options) in ADDED.items():
         (tmp_path / "caso" / "runner" / path).write_text(code)
         schema = f"defaults:\n  - /hydra/schema/{group}/{name}@_here_\n  - _self_\n\n"

@@ -48,7 +48,7 @@ def settle(composed: DictConfig) -> DictConfig:
 def _replace_images(cfg: DictConfig) -> None:
     """Put the key ``image`` in place of the data set, or of the source of crops."""
     if cfg.image == "":
-        raise ConfigError("image", "", "must be a file, a folder, a pattern or a list of these")
+        raise ConfigError("image", "", "must be a file, a folder or a list of these, or a pattern")
     replacement = {
         "name": "images",
         "path": cfg.image,

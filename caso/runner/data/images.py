@@ -44,7 +44,7 @@ def images(options: Any, seed: int) -> Samples:
     """
     given = options.path
     if given is None or (not isinstance(given, str | int | float) and len(given) == 0):
-        raise ConfigError("image", given, "give a file, a folder, a pattern or a list of these")
+        raise ConfigError("image", given, "give a file, a folder or a list of these, or a pattern")
     found: dict[Path, str] = {}
     for entry in [given] if isinstance(given, str | int | float) else given:
         for path, name in _listed(Path(str(entry)).expanduser(), bool(options.get("recursive"))):
