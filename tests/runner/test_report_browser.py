@@ -86,6 +86,14 @@ def test_headings_sort_by_keyboard_and_what_is_missing_stays_last(browser: Any) 
     assert sorted(names(browser), key=str.casefold)[1:] == [one for one in names(browser) if not one.startswith("<")]
 
 
+def test_headings_stand_above_their_columns(browser: Any) -> None:
+    script = "return [...document.querySelectorAll(arguments[0])].map((one) => one.getBoundingClientRect().left)"
+    headings = browser.execute_script(script, "#images thead th")
+    for row in range(1, 5):
+        assert browser.execute_script(script, f"#images tbody tr:nth-child({row}) > *") == headings
+    assert len(set(headings)) == len(headings) == 9
+
+
 def test_rows_are_found_by_words_class_and_status(browser: Any, run: Run) -> None:
     search = browser.find_element("id", "find")
     search.send_keys("MOON")

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,7 @@ def _content(run: Run, scored: pd.DataFrame, seconds: float | None) -> dict[str,
     rows = [row for row in read_rows(directory) if row["image"] in listed]
     budget, at, columns = Budget(), middle(rows), _columns(table)
     shown = images[images["image"].isin(listed)]
+    metrics = [str(name) for name in table.columns[len(COLUMNS) :]]
     return {
         "title": printable(f"{table['model'].iloc[0]}, {len(images)} image{'s' * (len(images) != 1)}"),
         "methods": methods([name for name in dict.fromkeys(table["explainer"]) if name]),
@@ -98,7 +100,8 @@ def _content(run: Run, scored: pd.DataFrame, seconds: float | None) -> dict[str,
         "names": sorted({printable(str(name)) for name in shown["predicted_name"] if name}),
         "statuses": sorted(set(table["status"])),
         "columns": columns,
-        "metrics": [str(name) for name in table.columns[len(COLUMNS) :]],
+        "metrics": metrics,
+        "headings": _headings(columns, metrics, outlined=any("outlines" in row for row in rows)),
         "scores": _scores(run, scored),
         "curves": curves(run),
         "failures": _failures(table),
@@ -128,6 +131,39 @@ def _ended(table: pd.DataFrame) -> list[tuple[str, int]]:
 def _columns(table: pd.DataFrame) -> set[str]:
     """Columns that say something in this run."""
     return {name for name in (*_NUMBERS.values(), "sparsity") if table[name].notna().any()}
+
+
+@dataclass(frozen=True)
+class _Heading:
+    """Of a column of the images' table.
+
+    Attributes:
+        words: What it says.
+        width: At least, in em.
+        grows: Its share of the room that is left.
+        number: Whether its cells are numbers.
+    """
+
+    words: str
+    width: float
+    grows: int = 1
+    number: bool = True
+
+
+def _headings(columns: set[str], metrics: Sequence[str], *, outlined: bool) -> list[_Heading]:
+    """The columns of the images' table; their widths are given, for to find them a browser lays out every row first."""
+    numbers = [name for name in _NUMBERS if name in ("lambda1", "largest eigenvalue", "residual")]
+    known = [_Heading(name, 7) for name in numbers if _NUMBERS[name] in columns]
+    known.insert(1 if "lambda1" in columns else 0, _Heading("sparsity", 7))
+    return [
+        _Heading("picture", 27 if outlined else 18.5, 0, False),
+        _Heading("image", 9, 3, False),
+        _Heading("predicted", 8, 2, False),
+        _Heading("confidence", 7.5),
+        *known,
+        _Heading("certificate", 16, 4, False),
+        *(_Heading(name, 3 + 0.6 * len(name)) for name in metrics),
+    ]
 
 
 def _scores(run: Run, scored: pd.DataFrame) -> list[dict[str, Any]]:
