@@ -161,6 +161,30 @@ def table(checks: list[Check]) -> str:
     return "\n".join(lines)
 
 
+def all_checks(names: list[str], images: int, devices: list[str]) -> Iterator[list[Check]]:
+    """Checks of each network, then of the program, one after the other."""
+    for name in names:
+        network, pixels, _, _ = load(name, images, None)
+        yield attempt("float32", name, lambda n=name, m=network, x=pixels: float32(n, m, x, devices))
+        yield attempt("float64", name, lambda n=name, m=network, x=pixels: float64(n, m, x, devices))
+        yield attempt("memory", name, lambda n=name, m=network, x=pixels: memory(n, m, x, devices[1]))
+    with tempfile.TemporaryDirectory() as folder:
+        for title, run in (("two processes", device_runs.two_processes), ("resume", device_runs.resumed_elsewhere)):
+
+            def seen(title: str = title, run: Callable[..., Iterator[device_runs.Seen]] = run) -> Iterator[Check]:
+                return (Check(title, "the program", *figures) for figures in run(Path(folder), devices))
+
+            yield attempt(title, "the program", seen)
+
+
+def write(checks: list[Check], folder: Path) -> None:
+    """Write what was seen so far, for people and for programs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "checks.md").write_text(table(checks) + "\n")
+    records = [asdict(one) | {"verdict": one.verdict} for one in checks]
+    (folder / "checks.json").write_text(json.dumps(records, indent=1) + "\n")
+
+
 def main() -> int:
     """Check, print and write.
 
@@ -182,24 +206,11 @@ def main() -> int:
         if name not in NAMES:
             parser.error(f"--networks: {name!r} is not among {', '.join(NAMES)}")
     checks: list[Check] = []
-    for name in names:
-        network, images, _, _ = load(name, chosen.images, None)
-        checks += attempt("float32", name, lambda n=name, m=network, x=images: float32(n, m, x, devices))
-        checks += attempt("float64", name, lambda n=name, m=network, x=images: float64(n, m, x, devices))
-        checks += attempt("memory", name, lambda n=name, m=network, x=images: memory(n, m, x, devices[1]))
-    with tempfile.TemporaryDirectory() as folder:
-        for title, run in (("two processes", device_runs.two_processes), ("resume", device_runs.resumed_elsewhere)):
-
-            def seen(title: str = title, run: Callable[..., Iterator[device_runs.Seen]] = run) -> Iterator[Check]:
-                return (Check(title, "the program", *figures) for figures in run(Path(folder), devices))
-
-            checks += attempt(title, "the program", seen)
+    for found in all_checks(names, chosen.images, devices):
+        checks += found
+        if chosen.output is not None:  # what is known is kept if time runs out
+            write(checks, chosen.output)
     print(table(checks))
-    if chosen.output is not None:
-        chosen.output.mkdir(parents=True, exist_ok=True)
-        (chosen.output / "checks.md").write_text(table(checks) + "\n")
-        records = [asdict(one) | {"verdict": one.verdict} for one in checks]
-        (chosen.output / "checks.json").write_text(json.dumps(records, indent=1) + "\n")
     return int(any(one.verdict == "FAILED" for one in checks))
 
 
