@@ -130,7 +130,7 @@ def test_every_command_composes(command: str) -> None:
 
 def test_the_users_own_files_on_the_page_about_installing_compose(tmp_path: Path) -> None:
     text = INSTALL.read_text()
-    files = re.findall(r"this\s+in\s+`mine/(\S+)`,\n\n```yaml\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    files = re.findall(r"this in\s`mine/(\S+)`,\n\n```yaml\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
     for file, content in files:
         (tmp_path / file).parent.mkdir(parents=True)
         (tmp_path / file).write_text(content)

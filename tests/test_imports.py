@@ -24,6 +24,9 @@ ON_DEMAND = {
     PACKAGE / "results" / "notebook.py": {"caso.plot", "matplotlib"},
     PACKAGE / "results" / "table.py": {"pandas"},
     PACKAGE / "results" / "batch.py": {"pandas", "matplotlib"},  # names of types alone
+    # Whether Captum is there is asked by the methods that need it; the command line starts when it is called.
+    PACKAGE / "baselines" / "baseline.py": {"captum"},
+    PACKAGE / "__main__.py": {"caso.runner"},
 }
 SOLVERS, CURVATURE = PACKAGE / "solvers", PACKAGE / "curvature"
 

@@ -35,11 +35,15 @@ def test_what_is_quoted_must_exist(report: Path) -> None:
         quote("hessian_impact.nothing", results)
 
 
+NOT_KEPT = {"reach", "regions_networks"}
+"""Experiments that have not run to their ends at size default, as docs/experiments.md says."""
+
+
 @pytest.mark.skipif(not (KEPT / RESULTS).is_file(), reason="no results are kept yet: scripts/reproduce.sh keep=true")
 def test_pages_quote_the_results_that_are_kept() -> None:
     results = read_results(KEPT / RESULTS)
     assert results["size"] == "default"
-    assert set(results["experiments"]) == {one.name for one in find_experiments()}
+    assert set(results["experiments"]) == {one.name for one in find_experiments()} - NOT_KEPT
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         assert renewed(text, results) == text, f"{page.name} quotes other numbers; see scripts/reproduce.sh keep=true"
