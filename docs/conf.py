@@ -49,6 +49,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/\d\d_",
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
+    "capture_repr": ("_repr_html_",),  # not the axes that a cell happens to end with
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,

@@ -2,12 +2,11 @@
 A path, and its slider
 ======================
 
-The larger lambda1, the sparser the map. A *path* has the maps of many values at once, for little more than the
-price of one: most of what a map costs is knowing the Hessian where it matters, and this hardly depends on lambda1.
+The larger lambda1, the sparser the map. A *path* has the maps of many values at once,
+for little more than the price of one: most of what a map costs is knowing the Hessian
+where it matters, and this hardly depends on lambda1.
 """
 
-import base64
-import io
 from pathlib import Path
 
 import skimage
@@ -15,53 +14,51 @@ from PIL import Image
 
 import caso
 from caso import plot
+from caso.plot.inline import data_uri
 from caso.runner.models import load_model
 
 network, preprocessing, names = load_model("efficientnet_lite0")
-x = preprocessing(Image.open(Path(skimage.__file__).parent / "data" / "rocket.jpg"))[None]
+file = Path(skimage.__file__).parent / "data" / "rocket.jpg"
+x = preprocessing(Image.open(file))[None]
 path = caso.CASO(network).path(x, n=20)  # .maps [1, 20, 3, 224, 224]
 
 figure = plot.path_strip(path, x, n=5)
 
 # %%
-# What the path took, in Hessian-vector products, and how well each of its maps solves its problem:
+# What the path took, in Hessian-vector products, and how well its maps solve their
+# problem:
 
-print(f"{int(path.hvps)} products for {path.maps.shape[1]} maps; largest residual {path.kkt_residual.max():.1e}")
+print(f"{int(path.hvps)} products for {path.maps.shape[1]} maps")
+print(f"largest residual {path.kkt_residual.max():.1e}")
 
 # %%
-# A slider over all of them. What has a method ``_repr_html_`` is shown by this page, and by notebooks likewise.
+# A slider over all of them. Whatever has a method ``_repr_html_`` is shown by this
+# page, and by notebooks likewise.
 
 
 class Slider:
-    """Pictures of one size, of which one is shown."""
+    """Pictures, one of which is shown; a slider says which."""
 
     def __init__(self, pictures, captions):
-        self.items = [(self._png(picture), caption) for picture, caption in zip(pictures, captions)]
-
-    @staticmethod
-    def _png(picture):
-        buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, "PNG")
-        return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+        self.figures = [
+            f'<figure style="margin: 0" {"hidden" if number else ""}>'
+            f'<img src="{data_uri(picture, 336)}" alt=""><p>{caption}</p></figure>'
+            for number, (picture, caption) in enumerate(zip(pictures, captions))
+        ]
 
     def _repr_html_(self):
-        images = "".join(
-            f'<figure style="display: {"none" if number else "block"}; margin: 0">'
-            f'<img src="{png}" alt="map, {caption}" width="336"><figcaption>{caption}</figcaption></figure>'
-            for number, (png, caption) in enumerate(self.items)
-        )
-        choose = (
-            "[...this.parentNode.querySelectorAll('figure')]"
-            ".forEach((one, number) => one.style.display = number == this.value ? 'block' : 'none')"
-        )
+        show = "(figure, number) => figure.hidden = number != this.value"
+        figures = "this.parentNode.querySelectorAll('figure')"
         return (
-            f'<div>{images}<input type="range" min="0" max="{len(self.items) - 1}" value="0" style="width: 336px" '
-            f'aria-label="lambda1" oninput="{choose}"></div>'
+            f'<div style="width: 336px">{"".join(self.figures)}'
+            f'<input type="range" value="0" max="{len(self.figures) - 1}" '
+            'style="width: 100%" aria-label="which value of lambda1" '
+            f'oninput="{figures}.forEach({show})"></div>'
         )
 
 
-slider = Slider(
-    [plot.overlay(one, x[0]) for one in path.maps[0]],
-    [f"lambda1 {value:.1e}, {zeros:.1%} zeros" for value, zeros in zip(path.lambda1[0], path.sparsity[0])],
-)
+pictures = [plot.overlay(one, x[0]) for one in path.maps[0]]
+values = zip(path.lambda1[0], path.sparsity[0])
+captions = [f"lambda1 {lambda1:.1e}, {zeros:.1%} zeros" for lambda1, zeros in values]
+slider = Slider(pictures, captions)
 slider
